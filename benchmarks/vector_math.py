@@ -1,0 +1,138 @@
+"""Nanoseconds an element of each vector-math kernel, against NumPy or SciPy, and plain Numba.
+
+    python benchmarks/vector_math.py [--dtype float32] [--compile] [name ...]
+
+With --compile: milliseconds that a kernel adds to the compilation of the loop that calls it, in a fresh
+process, once with an empty Numba cache and once with the kernel in it.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+import scipy.special
+from numba import njit
+
+from jitgrad.runtime.vecmath import KERNELS
+
+SIZE = 10_000
+FLAGS = {"error_model": "numpy", "fastmath": {"arcp", "contract", "nsz"}}
+INTERVALS = {"arccos": (-1, 1), "arcsin": (-1, 1), "log1p": (-0.9, 10), "power": (0.1, 5)}
+INTERVALS |= dict.fromkeys(("log", "log2", "log10"), (0.1, 10))
+
+ELSEWHERE = {  # name: (array function, what one would write in Numba)
+    "erf": (scipy.special.erf, "math.erf(x)"),
+    "erfc": (scipy.special.erfc, "math.erfc(x)"),
+    "power": (np.power, "x ** y"),
+    "sigmoid": (scipy.special.expit, "1.0 / (1.0 + np.exp(-x))"),
+    "softplus": (lambda x, out: np.logaddexp(0, x, out=out), "np.log1p(np.exp(x))"),
+}
+
+LOOP = """
+import math
+import numpy as np
+
+def loop({arguments}, out):
+    for i in range(x_.size):
+        {load}
+        out[i] = {expression}
+"""
+
+
+def loop_of(name, expression, namespace=None):
+    """A compiled loop that evaluates the expression of x (and y)."""
+    if name == "power":
+        text = LOOP.format(arguments="x_, y_", load="x, y = x_[i], y_[i]", expression=expression)
+    else:
+        text = LOOP.format(arguments="x_", load="x = x_[i]", expression=expression)
+    namespace = dict(namespace or {})
+    exec(text, namespace)
+    return njit(**FLAGS)(namespace["loop"])
+
+
+def kernel_loop(name):
+    """The loop over the kernel."""
+    return loop_of(name, "kernel(x, y)" if name == "power" else "kernel(x)", {"kernel": KERNELS[name]})
+
+
+def best(run, repeats=9, inner=20):
+    """Nanoseconds an element, the best of several runs."""
+    run()
+    shortest = float("inf")
+    for _ in range(repeats):
+        start = time.perf_counter()
+        for _ in range(inner):
+            run()
+        shortest = min(shortest, time.perf_counter() - start)
+    return shortest / inner / SIZE * 1e9
+
+
+def speed(names, dtype):
+    """Print the table of speeds."""
+    print(f"{'':10}{'kernel':>8}{'NumPy':>8}{'Numba':>8}   ns an element, {SIZE} {dtype} elements")
+    rng = np.random.default_rng(0)
+    for name in names:
+        arguments = [rng.uniform(*INTERVALS.get(name, (-5, 5)), SIZE).astype(dtype)]
+        if name == "power":
+            arguments.append(rng.uniform(-3, 3, SIZE).astype(dtype))
+        out = np.empty_like(arguments[0])
+        ufunc, expression = ELSEWHERE.get(name) or (getattr(np, name), f"np.{name}(x)")
+        ours, plain = kernel_loop(name), loop_of(name, expression)
+        columns = [
+            best(lambda f=ours, a=arguments, o=out: f(*a, o)),
+            best(lambda f=ufunc, a=arguments, o=out: f(*a, out=o)),
+            best(lambda f=plain, a=arguments, o=out: f(*a, o)),
+        ]
+        print(f"{name:10}" + "".join(f"{c:8.2f}" for c in columns), flush=True)
+
+
+def compile_seconds(name):
+    """Seconds to compile the loop over the kernel, less those of a loop that copies."""
+    # the first compilation in a process loads half of Numba
+    arrays = "(" + ", ".join(["float64[::1]"] * (3 if name == "power" else 2)) + ")"
+    loop_of(name, "x + 2.0").compile(arrays)
+    start = time.perf_counter()
+    loop_of(name, "x + 1.0").compile(arrays)
+    middle = time.perf_counter()
+    kernel_loop(name).compile(arrays)
+    return (time.perf_counter() - middle) - (middle - start)
+
+
+def compile_cost(names):
+    """Print the table of compile times, each measured in its own process."""
+    print(f"{'':10}{'cold':>8}{'cached':>8}   ms added to the caller's compilation")
+    for name in names:
+        with tempfile.TemporaryDirectory() as cache:
+            environment = os.environ | {"NUMBA_CACHE_DIR": cache}
+            command = [sys.executable, __file__, "--compile-one", name]
+            cost = [
+                1e3
+                * json.loads(subprocess.run(command, env=environment, check=True, capture_output=True).stdout)
+                for _ in range(2)
+            ]
+        print(f"{name:10}" + "".join(f"{c:8.0f}" for c in cost), flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--dtype", default="float64", choices=["float64", "float32"])
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--compile-one", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    names = options.names or list(KERNELS)
+    if options.compile_one:
+        print(json.dumps(compile_seconds(options.compile_one)))
+    elif options.compile:
+        compile_cost(names)
+    else:
+        speed(names, options.dtype)
+
+
+if __name__ == "__main__":
+    main()

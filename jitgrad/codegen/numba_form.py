@@ -1,0 +1,183 @@
+"""The Numba form: loops over elements. What is compiled."""
+
+from __future__ import annotations
+
+import ast
+
+import numpy as np
+
+from jitgrad.codegen.forms import OPERATORS, call, dtype_name, expression, fill, number, subscript, tuple_of
+from jitgrad.codegen.statements import Writer
+from jitgrad.ir.graph import Arg, Block, Const, Node, Value
+
+SCALARS = {
+    "where": "_1 if _0 else _2",
+    "logical_and": "_0 and _1",
+    "logical_or": "_0 or _1",
+    "logical_not": "not _0",
+    "logical_xor": "_0 != _1",
+    "isnan": "_0 != _0",
+    "square": "_0 * _0",
+}
+# Runtime functions for what Numba lacks, or does slower or otherwise than NumPy.
+RUNTIME = {
+    "maximum": "maximum", "minimum": "minimum", "sum_step": "sum_step", "product_step": "product_step",
+    "sinc": "sinc", "sign": "sign",
+}  # fmt: skip
+_NARROW = frozenset(np.dtype(t) for t in ("i1", "i2", "i4", "u1", "u2", "u4", "u8"))
+
+
+class NumbaWriter(Writer):
+    """Writes lowered operations."""
+
+    kernels: frozenset[str] = frozenset()
+    keep_names = False
+
+    def const(self, arg: Const, node: Node | None) -> ast.expr:
+        plain = number(arg.value)
+        dtype = arg.type.dtype
+        if dtype in (np.float64, np.int64, np.bool_):
+            return plain
+        return call(dtype_name(dtype), plain)
+
+    def inlinable(self, node: Node) -> bool:
+        return node.op.name not in ("empty", "store", "view", "call_into", "for", "when")
+
+    def kind(self, value: Value) -> object:
+        return (value.type.dtype, value.type.ndim)  # Numba gives a variable one type
+
+    def fits_into(self, node: Node, reader: Node) -> bool:
+        # Both branches are computed before the choice: LLVM then selects, where it would jump, and vectorises.
+        return reader.op.name != "where" or node.out is reader.args[0]
+
+    def statement(self, node: Node) -> list[ast.stmt] | None:
+        method = getattr(self, f"_write_{node.op.name}", None)
+        return None if method is None else method(node)
+
+    # Statements.
+    def _write_check(self, node: Node) -> list[ast.stmt]:
+        message = node.attrs["message"]
+        kind = "IndexError" if message.startswith("index") else "ValueError"
+        error = call(kind, ast.Constant(f"{message}\n  {node.attrs['where']}"))
+        return [ast.If(negated(self.arg(node.args[0], node)), [ast.Raise(error, None)], [])]
+
+    def _write_store(self, node: Node) -> list[ast.stmt]:
+        buffer, v, *index = node.args
+        name = self.take_over(buffer, node.out)
+        place = subscript(name, *(self.arg(i, node) for i in index))
+        place.ctx = ast.Store()
+        return [ast.Assign([place], self.arg(v, node), lineno=0)]
+
+    def _write_call_into(self, node: Node) -> list[ast.stmt]:
+        out, *args = node.args
+        name = self.take_over(out, node.out)
+        function = node.attrs["function"]
+        self.imports.add(f"from jitgrad.runtime.linalg import {function}")
+        return [ast.Expr(call(function, *(self.arg(a, node) for a in args), name))]
+
+    def _write_for(self, node: Node) -> list[ast.stmt]:
+        (region,) = node.regions
+        count, *init = node.args
+        start = self._enter(region, init, node, region.params[1:])
+        i = region.params[0]
+        self.names[i] = self.namer.new("i", "index")
+        bound = self.arg(count, node)
+        body = self._region(region, region.params[1:])
+        self.namer.release(self.names[i])
+        self._leave(node, region.params[1:])
+        return [*start, ast.For(ast.Name(self.names[i], ast.Store()), call("range", bound), body or [ast.Pass()], [])]
+
+    def _write_when(self, node: Node) -> list[ast.stmt]:
+        (region,) = node.regions
+        condition, *init = node.args
+        start = self._enter(region, init, node, region.params)
+        body = self._region(region, region.params)
+        self._leave(node, region.params)
+        return [*start, ast.If(self.arg(condition, node), body, [])]
+
+    def _enter(self, region: Block, init: list[Arg], node: Node, carry: tuple) -> list[ast.stmt]:
+        """Give the carried values their start. A buffer keeps its name; a number gets a variable of its own."""
+        out = []
+        for param, arg in zip(carry, init, strict=True):
+            if param.type.shape:
+                self.names[param] = self.name(arg)
+            else:
+                self.names[param] = self.namer.new(param.name or "total", self.kind(param))
+                out.append(self._assign(self.names[param], self.arg(arg, node)))
+        return out
+
+    def _region(self, region: Block, carry: tuple) -> list[ast.stmt]:
+        """The body, and the carried values' next."""
+        body = self.block_body(region)
+        moves = []
+        for param, arg in zip(carry, region.results, strict=True):
+            if param.type.shape:
+                assert self.names[arg] == self.names[param], "a loop must not exchange its buffers"
+            elif arg is not param:
+                moves.append((self.names[param], self.arg(arg)))
+        if len(moves) == 1:
+            body.append(self._assign(*moves[0]))
+        elif moves:
+            targets = ast.Tuple([ast.Name(name, ast.Store()) for name, _ in moves], ast.Store())
+            body.append(ast.Assign([targets], tuple_of([value for _, value in moves]), lineno=0))
+        return body
+
+    def _leave(self, node: Node, carry: tuple) -> None:
+        for out, param in zip(node.outs, carry, strict=True):
+            self.names[out] = self.names[param]
+
+    def _assign(self, name: str, value: ast.expr) -> ast.stmt:
+        if isinstance(value, ast.BinOp) and isinstance(value.left, ast.Name) and value.left.id == name:
+            return ast.AugAssign(ast.Name(name, ast.Store()), value.op, value.right)
+        return ast.Assign([ast.Name(name, ast.Store())], value, lineno=0)
+
+    # Expressions.
+    def expr(self, node: Node) -> ast.expr:
+        name, attrs = node.op.name, node.attrs
+        args = [self.arg(a, node) for a in node.args]
+        special = getattr(self, f"_{name}", None)
+        if special is not None:
+            return special(node, args, **attrs)
+        if name in self.kernels and node.out.type.dtype.kind == "f":
+            self.imports.add(f"from jitgrad.runtime.vecmath import {name}")
+            value = call(name, *args)
+        elif name in RUNTIME and (node.out.type.dtype.kind == "f" or name in ("maximum", "minimum", "sign")):
+            self.imports.add(f"from jitgrad.runtime.scalars import {RUNTIME[name]}")
+            value = call(RUNTIME[name], *args)
+        elif name in ("sum_step", "product_step"):
+            value = fill(OPERATORS["add" if name == "sum_step" else "multiply"], *args)
+        elif name in OPERATORS or name in SCALARS:
+            value = fill(SCALARS.get(name) or OPERATORS[name], *args)
+        else:
+            value = call(f"np.{name}", *args)
+        # Numba computes small integers in 64 bits; NumPy wraps around.
+        narrow = node.out.type.dtype in _NARROW and name not in ("where", "maximum", "minimum")
+        return call(dtype_name(node.out.type.dtype), value) if narrow else value
+
+    def _axis_length(self, node, args, axis):
+        return fill(f"_0.shape[{axis}]", *args)
+
+    def _load(self, node, args):
+        return subscript(args[0], *args[1:])
+
+    def _empty(self, node, args, dtype):
+        shape = args[0] if len(args) == 1 else tuple_of(args)
+        keywords = [] if dtype == np.float64 else [expression(dtype_name(np.dtype(dtype)))]
+        return call("np.empty", shape, *keywords)
+
+    def _view(self, node, args):
+        return ast.Call(ast.Attribute(args[0], "reshape", ast.Load()), [tuple_of(args[1:])], [])
+
+    def _astype(self, node, args, dtype):
+        dtype = np.dtype(dtype)
+        if dtype == np.bool_:
+            return fill("_0 != 0", *args)
+        return call(dtype_name(dtype), *args)
+
+
+def negated(condition: ast.expr) -> ast.expr:
+    """`not condition`; an equality is turned round."""
+    if isinstance(condition, ast.Compare) and isinstance(condition.ops[0], ast.Eq):
+        return ast.Compare(condition.left, [ast.NotEq()], condition.comparators)
+    return fill("not _0", condition)
+

@@ -1,0 +1,60 @@
+"""The invariants of a block, checked after every pass in the tests."""
+
+from __future__ import annotations
+
+import os
+
+from jitgrad.ir.graph import Arg, Block, Const, Node, Value, lengths
+from jitgrad.ir.text import block_text
+
+ENABLED = os.environ.get("JITGRAD_VERIFY", "") not in ("", "0")
+
+
+class VerifyError(AssertionError):
+    """A pass has broken the IR; a fault of jitgrad, not of the user's program."""
+
+
+def verify(block: Block, after: str = "") -> Block:
+    """Check that a block is well formed, and give it back.
+
+    * a value is defined once, and before it is used (values of enclosing blocks may be used in regions)
+    * constants are numbers, and their type is theirs
+    * the lengths that a type names are int64 values without axes
+    * results are values or constants
+
+    Raises:
+        VerifyError: with the text of the block.
+    """
+
+    def fail(text: str, node: Node | None = None) -> None:
+        where = f" in {node.op.name}" if node else ""
+        raise VerifyError(f"after {after or 'a pass'}: {text}{where}\n{block_text(block)}")
+
+    def check_arg(arg: Arg, known: set[Value], node: Node | None) -> None:
+        if isinstance(arg, Const):
+            if arg.type.shape:
+                fail("a constant has axes", node)
+        elif not isinstance(arg, Value):
+            fail(f"{arg!r} is neither a value nor a constant", node)
+        elif arg not in known:
+            fail(f"{arg!r} is used before it is defined", node)
+
+    def check_block(b: Block, known: set[Value]) -> None:
+        known = known | set(b.params)
+        for node in b.nodes:
+            for arg in node.args:
+                check_arg(arg, known, node)
+            for region in node.regions:
+                check_block(region, known)
+            for out in node.outs:
+                if out in known:
+                    fail(f"{out!r} is defined twice", node)
+                known.add(out)
+                for axis in lengths(out):
+                    if axis.type.shape or axis.type.dtype != "int64":
+                        fail(f"the length {axis!r} is no int64 number", node)
+        for result in b.results:
+            check_arg(result, known, None)
+
+    check_block(block, set())
+    return block

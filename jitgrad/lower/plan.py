@@ -1,0 +1,105 @@
+"""Which arrays get memory, and which are computed where they are read.
+
+An array whose elements are cheap, or read by one loop only, need not exist. It is put into memory if
+
+* it is a result, the operand of a product of matrices, or written to;
+* several loops read it and it costs more than reading it would;
+* one loop reads each element many times (it is broadcast, or gathered from) and it costs more than that.
+"""
+
+from __future__ import annotations
+
+from jitgrad.ir.graph import Block, Node, Value
+from jitgrad.ops.rules import is_one
+
+CHEAP = 2  # operations an element that are not worth a buffer
+_COST = {
+    **dict.fromkeys(("add", "subtract", "multiply", "negative", "square", "absolute", "where", "maximum", "minimum"), 1),
+    **dict.fromkeys(("equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "strong_multiply"), 1),
+    **dict.fromkeys(("logical_and", "logical_or", "logical_not", "bitwise_and", "bitwise_or", "astype"), 1),
+    **dict.fromkeys(("divide", "sqrt", "reciprocal", "root"), 4),
+    **dict.fromkeys(("getitem", "transpose", "broadcast_to", "reshape", "stop_gradient", "iota", "positive"), 0),
+}
+MOVES = frozenset(("getitem", "transpose", "broadcast_to", "reshape", "stop_gradient", "iota", "positive"))
+
+
+def is_lazy(node: Node) -> bool:
+    """Whether the elements of the result can be computed one by one."""
+    return len(node.outs) == 1 and (node.op.ufunc is not None or node.op.name in _COST)
+
+
+def buffers(block: Block) -> set[Value]:
+    """The lazily computable values that are put into memory all the same."""
+    maker = {out: node for node in block.nodes for out in node.outs}
+    readers: dict[Value, list[Node]] = {}
+    for node in block.nodes:
+        for arg in dict.fromkeys(a for a in node.args if isinstance(a, Value)):
+            readers.setdefault(arg, []).append(node)
+    chosen: set[Value] = {r for r in block.results if isinstance(r, Value) and r.type.shape}
+    roots: dict[Value, set] = {}
+    for node in reversed(block.nodes):
+        if not is_lazy(node) or not node.out.type.shape:
+            continue
+        out = node.out
+        loops: set = set()
+        again = False
+        for reader in readers.get(out, ()):
+            inner = len(reader.outs) == 1 and is_lazy(reader) and reader.out not in chosen
+            loops |= roots.get(reader.out, {reader}) if inner else {reader}
+            again = again or _reads_again(reader, out)
+        cost = _total_cost(out, maker, chosen)
+        if (len(loops) > 1 or again) and cost > CHEAP:
+            chosen.add(out)
+        if _needs_memory(out, node, readers):
+            chosen.add(out)
+        roots[out] = loops
+    return chosen
+
+
+def _reads_again(reader: Node, out: Value) -> bool:
+    """Whether a loop of `reader` reads an element of `out` more than once."""
+    name = reader.op.name
+    if name == "getitem" and reader.args[0] is out:
+        return any(part[0] == "array" for part in reader.attrs["pattern"])
+    if not (len(reader.outs) == 1 and is_lazy(reader)):
+        return False
+    if name in ("getitem", "reshape", "transpose"):
+        return False
+    ours, whole = out.type.shape, reader.out.type.shape
+    if len(ours) < len(whole):
+        return True
+    return any(a != b and is_one(a) for a, b in zip(ours, whole, strict=True))
+
+
+def _needs_memory(out: Value, node: Node, readers: dict) -> bool:
+    """Whether a reader takes nothing but memory."""
+    for reader in readers.get(out, ()):
+        if reader.op.name == "matmul" and node.op.name != "transpose" and not is_vector_product(reader):
+            return True
+        if reader.op.name in ("add_at", "setitem") and reader.args[0] is out:
+            return True
+        if reader.op.name == "reshape" and not only_ones_differ(out.type.shape, reader.out.type.shape):
+            return True
+    return False
+
+
+def is_vector_product(node: Node) -> bool:
+    return all(a.type.ndim == 1 for a in node.args)
+
+
+def only_ones_differ(a: tuple, b: tuple) -> bool:
+    """Whether two shapes are the same but for axes of length one."""
+    return tuple(n for n in a if not is_one(n)) == tuple(n for n in b if not is_one(n))
+
+
+def _total_cost(out: Value, maker: dict[Value, Node], chosen: set[Value]) -> int:
+    """Operations for an element, from what is in memory."""
+    total, stack = 0, [out]
+    while stack and total <= CHEAP:
+        value = stack.pop()
+        node = maker.get(value)
+        if node is None or not is_lazy(node) or not value.type.shape or (value in chosen and value is not out):
+            continue
+        total += _COST.get(node.op.name, 10)
+        stack.extend(a for a in node.args if isinstance(a, Value))
+    return total

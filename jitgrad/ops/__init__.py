@@ -1,0 +1,8 @@
+"""What can be written, and its derivatives: one entry an operation, by kind of map.
+
+Importing the package fills the tables in `registry`.
+"""
+
+from jitgrad.ops import create, elementwise, index, linalg, reduce, shape
+
+__all__ = ["create", "elementwise", "index", "linalg", "reduce", "shape"]

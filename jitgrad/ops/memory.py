@@ -1,0 +1,38 @@
+"""Operations of the lowered form: loops, and memory that is read and written an element at a time.
+
+A buffer is a value like any other: `store` takes one and gives the next version of it. Both name the same memory; the
+former version has no reader after the store.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jitgrad.ir.op import Op
+from jitgrad.ir.types import Type
+from jitgrad.ops.infer import length_args, same_type
+
+# empty(*lengths, dtype=): a new buffer, C-contiguous, of any content.
+empty = Op("empty", lambda args, dtype: Type(np.dtype(dtype), length_args(args)))
+
+# load(x, *index): one element.
+load = Op("load", lambda args: Type(args[0].type.dtype))
+
+# store(x, v, *index): the buffer x with v at the index.
+store = Op("store", same_type)
+
+# view(x, *lengths): the same memory in another shape.
+view = Op("view", lambda args: Type(args[0].type.dtype, length_args(args[1:])))
+
+# call_into(out, *args, function=): a function of the runtime that fills a buffer; gives the filled buffer.
+call_into = Op("call_into", lambda args, function: same_type(args))
+
+# for_(n, *init): the region (i, *carry) runs for i = 0 .. n - 1 and gives the next carry; results: the last carry.
+for_ = Op("for")
+
+# when(condition, *init): the region (*carry) runs if the condition holds; results: the carry after it, or `init`.
+when = Op("when")
+
+# reassociable sums, and extrema that NaN passes through: what lets LLVM vectorise a reduction that is known to be one.
+sum_step = Op("sum_step", lambda args: Type(args[0].type.dtype))
+product_step = Op("product_step", lambda args: Type(args[0].type.dtype))

@@ -1,0 +1,36 @@
+"""Which operation stands for which NumPy name.
+
+Filled by the modules of `jitgrad.ops`, read by everything that carries NumPy's protocols.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+UFUNCS: dict[object, Callable] = {}
+FUNCTIONS: dict[object, Callable] = {}
+METHODS: dict[str, Callable] = {}
+
+
+def numpy_function(*names: Callable | None, method: str | None = None) -> Callable:
+    """Decorator: this function, written over operations, is what the NumPy functions `names` mean.
+
+    A name may be None: a function that the installed NumPy doesn't have yet.
+    """
+
+    def register(function: Callable) -> Callable:
+        for name in filter(None, names):
+            FUNCTIONS[name] = function
+        if method is not None:
+            METHODS[method] = function
+        return function
+
+    return register
+
+
+def lookup(function: object) -> Callable | None:
+    """What stands for a ufunc or NumPy function, or None."""
+    try:
+        return UFUNCS.get(function) or FUNCTIONS.get(function)
+    except TypeError:  # unhashable: no NumPy function
+        return None

@@ -1,0 +1,242 @@
+"""Symbolic arrays: NumPy code that runs on them writes itself down as nodes of a block.
+
+Tracing and differentiation both build programs this way, so a derivative rule is written once, as ordinary
+array code, and serves for every use.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from jitgrad.errors import LeakedValueError, TraceError, UnsupportedError
+from jitgrad.ir.graph import UNKNOWN, Arg, Const, Loc, Node, Value
+from jitgrad.ir.op import Op
+from jitgrad.ir.types import INT64, Type
+from jitgrad.ops.arraylike import ArrayLike
+
+_state = threading.local()
+
+
+class Builder:
+    """Collects the nodes of one block, in order.
+
+    Attributes:
+        nodes: what has been built.
+        parent: the builder around, whose values may be read.
+        loc: the user's line that the next nodes belong to.
+        checking: whether lengths that must agree are checked at run time. True while tracing; a derivative
+            has the shapes of its primal, where they were checked.
+        captured: arrays that code without source has brought in, each with the value that stands for it.
+    """
+
+    def __init__(self, checking: bool = False, parent: Builder | None = None):
+        self.nodes: list[Node] = []
+        self.parent = parent
+        self.loc: Loc = UNKNOWN if parent is None else parent.loc
+        self.checking = checking
+        self.captured: list[tuple[Value, np.ndarray]] = [] if parent is None else parent.captured
+        self._integers: dict[tuple, Value] = {} if parent is None else dict(parent._integers)
+        self._equal: set[frozenset] = set() if parent is None else set(parent._equal)
+
+    def emit(self, op: Op, args: tuple, attrs: dict) -> object:
+        """Add a node; the result is an `Expr`, or a tuple of them."""
+        args = tuple(as_arg(a) for a in args)
+        types = op.infer(args, **attrs)
+        many = isinstance(types, tuple)
+        key = None
+        if not many and types.ndim == 0 and types.dtype == INT64 and not op.effect:
+            # Lengths are computed once, so that equal lengths are the same value.
+            key = (op, args, tuple(sorted(attrs.items())))
+            known = self._integers.get(key)
+            if known is not None:
+                return Expr(known)
+        outs = tuple(Value(t) for t in (types if many else (types,)))
+        self.nodes.append(Node(op, args, outs, attrs, (), self.loc))
+        if key is not None:
+            self._integers[key] = outs[0]
+        return tuple(Expr(o) for o in outs) if many else Expr(outs[0])
+
+    def capture(self, array: np.ndarray) -> Value:
+        """The value that stands for an array which is known now; it becomes an input of the compiled function."""
+        for value, known in self.captured:
+            if known is array:
+                return value
+        value = Value(Type(array.dtype, tuple(map(int, array.shape))), "constant")
+        self.captured.append((value, array))
+        return value
+
+    def first_time_equal(self, a: object, b: object) -> bool:
+        """Whether `a == b` has not been demanded before; remembers it."""
+        pair = frozenset((a, b))
+        if pair in self._equal:
+            return False
+        self._equal.add(pair)
+        return True
+
+
+def current() -> Builder:
+    """The builder that nodes go to."""
+    stack = getattr(_state, "stack", None)
+    if not stack:
+        raise LeakedValueError(
+            "a traced value is used after its trace has ended: it was kept somewhere outside the function. "
+            "Return it from the function instead."
+        )
+    return stack[-1]
+
+
+def is_building() -> bool:
+    """Whether a function is being traced or differentiated in this thread."""
+    return bool(getattr(_state, "stack", None))
+
+
+@contextmanager
+def building(builder: Builder) -> Iterator[Builder]:
+    """Nodes made inside go to `builder`."""
+    stack = getattr(_state, "stack", None)
+    if stack is None:
+        stack = _state.stack = []
+    stack.append(builder)
+    try:
+        yield builder
+    finally:
+        stack.pop()
+
+
+class NeedStatic(Exception):
+    """Python needs the number behind a run-time value, which the compiler turns into a static argument."""
+
+    def __init__(self, value: Value, use: str):
+        super().__init__(use)
+        self.value = value
+        self.use = use
+
+
+class Expr(ArrayLike):
+    """A value of the program being built, behaving as an array (or, without axes, as a number)."""
+
+    __slots__ = ("_value",)
+    __array_priority__ = 1000
+
+    def __init__(self, value: Value):
+        self._value = value
+
+    @property
+    def value(self) -> Value:
+        return self._value
+
+    @property
+    def type(self) -> Type:
+        return self.value.type
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.value.type.dtype
+
+    @property
+    def shape(self) -> tuple:
+        return tuple(as_length(axis) for axis in self.value.type.shape)
+
+    @property
+    def ndim(self) -> int:
+        return self.value.type.ndim
+
+    @property
+    def nbytes(self):
+        return self.size * self.dtype.itemsize
+
+    @property
+    def itemsize(self) -> int:
+        return self.dtype.itemsize
+
+    def __jitgrad_bind__(self, op: Op, args: tuple, attrs: dict) -> object:
+        return current().emit(op, args, attrs)
+
+    def _operate(self, ufunc, *args):
+        result = super()._operate(ufunc, *args)
+        if isinstance(result, Expr) and all(as_arg(a).type.weak for a in args):
+            kind = result.dtype.kind
+            result.value.type = Type(result.dtype, (), weak=kind in "if")
+        return result
+
+    def _unsupported(self, name: str):
+        raise UnsupportedError(
+            f"{name} has no derivative rule in jitgrad (docs/operations.md lists what has one)",
+            current().loc.syntax_location(),
+        )
+
+    def __bool__(self):
+        raise NeedStatic(self.value, "the truth of a value")
+
+    def __index__(self):
+        raise NeedStatic(self.value, "a value as a Python integer")
+
+    __int__ = __index__
+
+    def __float__(self):
+        raise NeedStatic(self.value, "a value as a Python float")
+
+    def __iter__(self):
+        if not self.ndim:
+            raise TypeError("iteration over a 0-d array")
+        length = self.type.shape[0]
+        if not isinstance(length, int):
+            raise NeedStatic(length, "iteration over an axis whose length is known at run time only")
+        return (self[i] for i in range(length))
+
+    def __len__(self):
+        if not self.ndim:
+            raise TypeError("len() of unsized object")
+        length = self.type.shape[0]
+        if not isinstance(length, int):
+            raise NeedStatic(length, "the length of an axis as a Python integer")
+        return length
+
+    def __setitem__(self, index, value):
+        raise TraceError("this value can't be written to", current().loc.syntax_location())
+
+    def __array__(self, *args, **kwargs):
+        raise TraceError(
+            "a traced value can't become a NumPy array while its function is traced; a function without Python "
+            "source that needs one can't be differentiated",
+            current().loc.syntax_location(),
+        )
+
+    def __repr__(self) -> str:
+        return f"<traced {self.value.name or 'value'}: {self.dtype}, {self.ndim}-d>"
+
+    def __format__(self, spec: str) -> str:
+        return repr(self)
+
+
+def as_arg(x: object) -> Arg:
+    """What a node takes for `x`: a value, or a constant."""
+    if isinstance(x, Expr):
+        return x.value
+    if isinstance(x, Value | Const):
+        return x
+    if isinstance(x, np.ndarray):
+        if x.dtype.kind not in "biuf":
+            raise TypeError(f"arrays of dtype {x.dtype} can't be differentiated or computed with")
+        return Const.of(x[()]) if x.ndim == 0 else current().capture(x)
+    if isinstance(x, list | tuple):
+        return as_arg(np.asarray(x))
+    return Const.of(x)
+
+
+def as_expr(x: Arg) -> object:
+    """What array code computes with for an argument of a node: an `Expr`, or the number itself."""
+    return Expr(x) if isinstance(x, Value) else x.value
+
+
+def as_length(axis: int | Value) -> object:
+    """A length as array code sees it: an int, or a run-time integer as weak as Python's."""
+    if not isinstance(axis, Value):
+        return axis
+    if not axis.type.weak:
+        axis.type = Type(INT64, (), weak=True)
+    return Expr(axis)

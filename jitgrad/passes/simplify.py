@@ -1,0 +1,154 @@
+"""Local identities, as one table of patterns and what replaces them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jitgrad.ir.graph import Arg, Block, Const, Node, Value
+from jitgrad.ir.types import Type
+from jitgrad.ops.elementwise import astype, where
+from jitgrad.ops.registry import UFUNCS
+from jitgrad.ops.shape import broadcast_to_, reshape_, transpose_
+from jitgrad.passes.cse import rename_lengths
+
+add, sub, mul = UFUNCS[np.add], UFUNCS[np.subtract], UFUNCS[np.multiply]
+div, neg, power, square = UFUNCS[np.true_divide], UFUNCS[np.negative], UFUNCS[np.power], UFUNCS[np.square]
+
+# A pattern is (op, operand, ...): a letter stands for anything, a number for that constant, a tuple for an operation.
+# The replacement has the same form. It is used only where dtype and shape come out the same.
+IDENTITIES: list[tuple[tuple, object]] = [
+    ((mul, "x", 1), "x"),  #               x * 1 = x
+    ((mul, 1, "x"), "x"),
+    ((div, "x", 1), "x"),  #               x / 1 = x
+    ((power, "x", 1), "x"),  #             x ** 1 = x
+    ((power, "x", 2), (square, "x")),  #   x ** 2 = x * x, as NumPy computes it
+    ((neg, (neg, "x")), "x"),  #           -(-x) = x
+    ((add, "x", (neg, "y")), (sub, "x", "y")),  #   x + -y = x - y
+    ((add, (neg, "x"), "y"), (sub, "y", "x")),  #   -x + y = y - x
+    ((sub, "x", (neg, "y")), (add, "x", "y")),  #   x - -y = x + y
+    ((mul, "x", (div, 1, "y")), (div, "x", "y")),  # x * (1 / y) = x / y
+    ((mul, (div, 1, "y"), "x"), (div, "x", "y")),
+    ((where, "c", "x", "x"), "x"),  #      x whatever the condition
+]
+
+
+def simplify(block: Block) -> Block:
+    """Apply the identities, compute constants, and merge chains of reshapes, transposes, casts and broadcasts."""
+    return _Simplifier(block).run()
+
+
+class _Simplifier:
+    def __init__(self, block: Block):
+        self.block = block
+        self.env: dict[Arg, Arg] = {}
+        self.maker: dict[Value, Node] = {}
+        self.nodes: list[Node] = []
+
+    def run(self) -> Block:
+        for node in self.block.nodes:
+            args = tuple(self.env.get(a, a) for a in node.args)
+            self.visit(Node(node.op, args, node.outs, node.attrs, node.regions, node.loc))
+        results = tuple(self.env.get(r, r) for r in self.block.results)
+        block = Block(self.block.params, self.nodes, results, self.block.name, self.block.notes)
+        return rename_lengths(block, self.env)
+
+    def visit(self, node: Node) -> None:
+        if len(node.outs) != 1 or node.regions or node.op.effect:
+            return self.keep(node)
+        new = self.fold(node) or self.chain(node) or self.match(node) or self.unbroadcast(node)
+        if new is None:
+            return self.keep(node)
+        if isinstance(new, Node):
+            return self.visit(new)
+        self.env[node.out] = new
+        if isinstance(new, Value) and new.name is None:
+            new.name = node.out.name
+        return None
+
+    def keep(self, node: Node) -> None:
+        self.nodes.append(node)
+        for out in node.outs:
+            self.maker[out] = node
+
+    def fold(self, node: Node) -> Arg | None:
+        """An operation on constants is a constant."""
+        if node.out.type.shape or node.op.evaluate is None or not all(isinstance(a, Const) for a in node.args):
+            return None
+        with np.errstate(all="ignore"):
+            number = node.op.evaluate(*(a.value for a in node.args), **node.attrs)
+        out = node.out.type
+        return Const(number.item() if out.weak else out.dtype.type(number), Type(out.dtype, (), out.weak))
+
+    def chain(self, node: Node) -> Arg | Node | None:
+        """Merge an operation that only moves elements with one of its kind before it."""
+        x = node.args[0] if node.args else None
+        same = isinstance(x, Value) and x.type.shape == node.out.type.shape and x.type.dtype == node.out.type.dtype
+        if node.op in (astype, reshape_, broadcast_to_) and same and x.type.weak == node.out.type.weak:
+            return x
+        before = self.maker.get(x)
+        if before is None or before.op is not node.op:
+            return None
+        inner = before.args[0]
+        if node.op is transpose_:
+            axes = tuple(before.attrs["axes"][k] for k in node.attrs["axes"])
+            if axes == tuple(range(len(axes))):
+                return inner
+            return Node(transpose_, (inner,), node.outs, {"axes": axes}, (), node.loc)
+        if node.op in (reshape_, broadcast_to_):
+            return Node(node.op, (inner, *node.args[1:]), node.outs, node.attrs, (), node.loc)
+        return None
+
+    def match(self, node: Node) -> Arg | Node | None:
+        for pattern, replacement in IDENTITIES:
+            found: dict[str, Arg] = {}
+            if pattern[0] is node.op and self.fits(pattern, node, found):
+                if isinstance(replacement, str):
+                    if _same_type(found[replacement], node.out):
+                        return found[replacement]
+                else:
+                    op, *operands = replacement
+                    args = tuple(found[o] for o in operands)
+                    if _elementwise_type(args, node.out):
+                        return Node(op, args, node.outs, {}, (), node.loc)
+        return None
+
+    def fits(self, pattern: tuple, node: Node, found: dict[str, Arg]) -> bool:
+        for p, arg in zip(pattern[1:], node.args, strict=True):
+            if isinstance(p, str):
+                if found.setdefault(p, arg) is not arg:
+                    return False
+            elif isinstance(p, tuple):
+                inner = self.maker.get(arg)
+                if inner is None or inner.op is not p[0] or not self.fits(p, inner, found):
+                    return False
+            elif not (isinstance(arg, Const) and not isinstance(arg.value, bool) and arg.value == p):
+                return False
+        return True
+
+    def unbroadcast(self, node: Node) -> Node | None:
+        """An operand that was only repeated to the shape of another needs no repeating: elementwise operations do it."""
+        if node.op.ufunc is None and node.op is not where:
+            return None
+        shape = node.out.type.shape
+        for k, arg in enumerate(node.args):
+            before = self.maker.get(arg)
+            others = node.args[:k] + node.args[k + 1 :]
+            if before is not None and before.op is broadcast_to_ and any(o.type.shape == shape for o in others):
+                source = before.args[0]
+                if isinstance(source, Const):  # as strong as the array was: a NumPy number
+                    source = Const(arg.type.dtype.type(source.value), Type(arg.type.dtype))
+                args = (*node.args[:k], source, *node.args[k + 1 :])
+                return Node(node.op, args, node.outs, node.attrs, (), node.loc)
+        return None
+
+
+def _same_type(arg: Arg, out: Value) -> bool:
+    return isinstance(arg, Value) and arg.type == out.type
+
+
+def _elementwise_type(args: tuple[Arg, ...], out: Value) -> bool:
+    """Whether an elementwise operation on these gives the dtype and shape of `out`."""
+    whole = [a for a in args if a.type.shape == out.type.shape]
+    return bool(whole) and all(a.type.dtype == out.type.dtype or a.type.weak for a in args) and (
+        not out.type.weak or all(a.type.weak for a in args)
+    )  # fmt: skip

@@ -1,0 +1,80 @@
+"""Functions of numbers that generated code calls: what Numba lacks, or computes otherwise than NumPy.
+
+The reductions' steps carry LLVM flags of their own: `reassoc` lets a sum be split over vector lanes. It is set here, on
+additions that are known to be the steps of a reduction, and nowhere else: on the user's own arithmetic it would break
+compensated sums and the like.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+
+def _flagged(method: str, flags: tuple[str, ...]):
+    @intrinsic
+    def step(typingctx, a, b):
+        if not (isinstance(a, types.Float) and a == b):
+            return None
+
+        def codegen(context, builder, signature, args):
+            return getattr(builder, method)(*args, flags=flags)
+
+        return a(a, b), codegen
+
+    return step
+
+
+_REDUCTION = ("reassoc", "contract", "nsz", "arcp")
+sum_step = _flagged("fadd", _REDUCTION)
+product_step = _flagged("fmul", _REDUCTION)
+
+
+def _extremum(name: str, predicate: str):
+    """NumPy's maximum and minimum: NaN if either is NaN."""
+
+    @intrinsic
+    def extremum(typingctx, a, b):
+        if a != b or not isinstance(a, types.Float | types.Integer | types.Boolean):
+            return None
+
+        def codegen(context, builder, signature, args):
+            x, y = args
+            if isinstance(a, types.Float):
+                function = cgutils.get_or_insert_function(
+                    builder.module, ir.FunctionType(x.type, [x.type, x.type]), f"llvm.{name}.{_suffix(a)}"
+                )
+                return builder.call(function, [x, y])
+            compare = builder.icmp_signed if getattr(a, "signed", False) else builder.icmp_unsigned
+            return builder.select(compare(predicate, x, y), x, y)
+
+        return a(a, b), codegen
+
+    return extremum
+
+
+def _suffix(kind: types.Float) -> str:
+    return {types.float64: "f64", types.float32: "f32"}[kind]
+
+
+maximum = _extremum("maximum", ">")
+minimum = _extremum("minimum", "<")
+
+_FLAGS = {"contract", "nsz"}
+
+
+@njit(fastmath=_FLAGS, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def sign(x):
+    """-1, 0 or 1; NaN for NaN."""
+    one = x / x if x != x else np.copysign(x * 0 + 1, x)
+    return x if x == 0 else one
+
+
+@njit(fastmath=_FLAGS, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def sinc(x):
+    """sin(pi x) / (pi x), 1 at 0."""
+    y = x * x.dtype.type(np.pi) if False else np.pi * x
+    return np.sin(y) / y if x != 0 else y * 0 + 1

@@ -1,0 +1,65 @@
+"""Elementary functions that LLVM vectorises inside the caller's loop.
+
+`KERNELS` maps a NumPy ufunc's name (and sigmoid, softplus, erf, erfc) to a Numba dispatcher of scalar
+arguments, float64 or float32, to be called from compiled code: Numba without SVML calls the C library, one
+element at a time, for each of these. They are within 2 ulp of the exact value over the whole range, special
+cases included, but for sin, cos and tan, which give NaN beyond |x| = 2**47.
+
+Compiled kernels are kept in Numba's cache: in `__pycache__` beside these files if that can be written, else
+in the user's cache directory; NUMBA_CACHE_DIR overrides both. Code that is
+cached with kernels inlined in it is stale when `SOURCE_HASH` changes.
+"""
+
+from jitgrad.runtime.vecmath._build import SOURCE_HASH
+from jitgrad.runtime.vecmath.kernels import (
+    KERNELS,
+    arccos,
+    arcsin,
+    arctan,
+    cbrt,
+    cos,
+    cosh,
+    erf,
+    erfc,
+    exp,
+    exp2,
+    expm1,
+    log,
+    log1p,
+    log2,
+    log10,
+    power,
+    sigmoid,
+    sin,
+    sinh,
+    softplus,
+    tan,
+    tanh,
+)
+
+__all__ = [
+    "KERNELS",
+    "SOURCE_HASH",
+    "arccos",
+    "arcsin",
+    "arctan",
+    "cbrt",
+    "cos",
+    "cosh",
+    "erf",
+    "erfc",
+    "exp",
+    "exp2",
+    "expm1",
+    "log",
+    "log1p",
+    "log2",
+    "log10",
+    "power",
+    "sigmoid",
+    "sin",
+    "sinh",
+    "softplus",
+    "tan",
+    "tanh",
+]

@@ -1,0 +1,186 @@
+"""The vocabulary of the kernels: compile options and a few one-instruction intrinsics.
+
+Kernels are straight-line code (`select` instead of `if`), so that LLVM's loop vectoriser takes them whole.
+They are compiled with no fast-math flag at all, stated explicitly: a function that states none inherits its
+caller's, and `contract` alone is enough to spoil an error term such as `a - (s - b)`. Where a fused
+multiply-add is wanted it is written down: `mad` where fusing is merely faster, `fma` where the single
+rounding matters (slow on a processor without the instruction, which means x86 from before 2013).
+"""
+
+from functools import update_wrapper
+from hashlib import sha256
+from pathlib import Path
+from types import CellType, FunctionType
+
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+# `forceinline` is LLVM's alwaysinline (a kernel is over the usual threshold); Numba's own `inline='always'`
+# would paste the source into the caller and compile it with the caller's flags.
+OPTIONS = {
+    "fastmath": False,
+    "error_model": "numpy",
+    "forceinline": True,
+    "cache": True,
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+}
+
+SOURCE_HASH = sha256(b"".join(p.read_bytes() for p in sorted(Path(__file__).parent.glob("*.py")))).hexdigest()
+
+
+def kernel(function):
+    """The function compiled with OPTIONS, and compiled again whenever a file of this package changes.
+
+    Numba's cache looks at the file of the function itself, not at those of its callees (its issue 1833), but
+    it does look at closure variables: the function gets one, never read, with the hash of all the files.
+    """
+    code = function.__code__.replace(co_freevars=("source_hash",))
+    cells = (CellType(SOURCE_HASH),)
+    stamped = FunctionType(code, function.__globals__, function.__name__, function.__defaults__, cells)
+    return njit(**OPTIONS)(update_wrapper(stamped, function, updated=()))
+
+
+ROUND = 6755399441055744.0  # 1.5 * 2**52: x + ROUND leaves the integer nearest x in the low bits of the sum
+
+
+@intrinsic
+def bits(typingctx, x):
+    """The bits of a float64, as int64."""
+    if x != types.float64:
+        return None
+
+    def codegen(context, builder, signature, args):
+        return builder.bitcast(args[0], ir.IntType(64))
+
+    return types.int64(x), codegen
+
+
+@intrinsic
+def from_bits(typingctx, i):
+    """The float64 that has these bits."""
+    if not isinstance(i, types.Integer):
+        return None
+
+    def codegen(context, builder, signature, args):
+        return builder.bitcast(args[0], ir.DoubleType())
+
+    return types.float64(types.int64), codegen
+
+
+@intrinsic
+def shift_right(typingctx, i, n):
+    """Logical shift of an int64: AVX2 has no arithmetic one for 64 bits."""
+
+    def codegen(context, builder, signature, args):
+        return builder.lshr(*args)
+
+    return types.int64(types.int64, types.int64), codegen
+
+
+def _llvm_float_call(name, n):
+    """An intrinsic's (signature, codegen) for an LLVM function of n doubles."""
+
+    def codegen(context, builder, signature, args):
+        double = ir.DoubleType()
+        function = builder.module.declare_intrinsic(name, [double], ir.FunctionType(double, [double] * n))
+        return builder.call(function, args)
+
+    return types.float64(*[types.float64] * n), codegen
+
+
+@intrinsic
+def fma(typingctx, a, b, c):
+    """a*b + c, rounded once."""
+    return _llvm_float_call("llvm.fma", 3)
+
+
+@intrinsic
+def mad(typingctx, a, b, c):
+    """a*b + c, rounded once or twice, whichever is faster."""
+    return _llvm_float_call("llvm.fmuladd", 3)
+
+
+@intrinsic
+def copysign(typingctx, a, b):
+    """|a| with the sign of b."""
+    return _llvm_float_call("llvm.copysign", 2)
+
+
+@intrinsic
+def fabs(typingctx, a):
+    """|a|."""
+    return _llvm_float_call("llvm.fabs", 1)
+
+
+@intrinsic
+def sqrt(typingctx, a):
+    """The square root, correctly rounded; NaN below zero."""
+    return _llvm_float_call("llvm.sqrt", 1)
+
+
+@intrinsic
+def rint(typingctx, a):
+    """The nearest integer, ties to even."""
+    return _llvm_float_call("llvm.rint", 1)
+
+
+@intrinsic
+def is_single(typingctx, x):
+    """Whether x is a float32: a constant to LLVM, which then drops the side of a `select` not taken."""
+
+    def codegen(context, builder, signature, args):
+        return ir.Constant(ir.IntType(1), signature.args[0] == types.float32)
+
+    return types.boolean(x), codegen
+
+
+@intrinsic
+def select(typingctx, condition, a, b):
+    """`a if condition else b`, both evaluated, with no branch for LLVM to keep."""
+
+    def codegen(context, builder, signature, args):
+        return builder.select(*args)
+
+    kind = types.int64 if isinstance(a, types.Integer) else types.float64
+    return kind(types.boolean, kind, kind), codegen
+
+
+@intrinsic
+def horner(typingctx, x, coefficients):
+    """The polynomial with these coefficients (a constant tuple, lowest degree first)."""
+
+    def codegen(context, builder, signature, args):
+        double = ir.DoubleType()
+        mad_type = ir.FunctionType(double, [double] * 3)
+        muladd = builder.module.declare_intrinsic("llvm.fmuladd", [double], mad_type)
+        point, values = args
+        terms = [builder.extract_value(values, i) for i in range(len(signature.args[1]))]
+        total = terms.pop()
+        while terms:
+            total = builder.call(muladd, [total, point, terms.pop()])
+        return total
+
+    return types.float64(types.float64, coefficients), codegen
+
+
+@intrinsic
+def widen(typingctx, x):
+    """The argument as float64."""
+
+    def codegen(context, builder, signature, args):
+        return context.cast(builder, args[0], signature.args[0], types.float64)
+
+    return types.float64(x), codegen
+
+
+@intrinsic
+def narrow(typingctx, y, x):
+    """The result y, float64, in the type that NumPy gives the function of x: float32 for float32."""
+    kind = types.float32 if x == types.float32 else types.float64
+
+    def codegen(context, builder, signature, args):
+        return context.cast(builder, args[0], types.float64, kind)
+
+    return kind(types.float64, x), codegen

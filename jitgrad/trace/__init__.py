@@ -1,0 +1,10 @@
+"""Python function -> nodes: the function's AST is evaluated once, with arrays and run-time numbers as values.
+
+All else is ordinary Python and runs as it stands. See `evaluate`.
+"""
+
+from jitgrad.trace import comprehensions  # noqa: F401 - fills in its part of the tables
+from jitgrad.trace.entry import Traced, evaluate
+from jitgrad.trace.externals import Guard, Hidden
+
+__all__ = ["Guard", "Hidden", "Traced", "evaluate"]

@@ -1,0 +1,324 @@
+"""Calls: binding of arguments, and which functions are evaluated and which are called as they are."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import inspect
+import itertools
+import types
+from dataclasses import dataclass
+
+import numpy as np
+
+from jitgrad.errors import TraceError
+from jitgrad.ops.symbolic import Expr, current
+from jitgrad.trace import numpy_names
+from jitgrad.trace.attributes import find
+from jitgrad.trace.builtin_names import BUILTINS, refusal
+from jitgrad.trace.externals import is_fixed
+from jitgrad.trace.frame import MAX_DEPTH, Frame, Return, evaluate, run
+from jitgrad.trace.numpy_names import is_numpy
+from jitgrad.trace.source import TRACED, Source, source_of
+from jitgrad.trace.values import own, refuse
+
+
+@dataclass(eq=False, slots=True)
+class Closure:
+    """A function that was defined while tracing: its node, the frame around it, and its default values."""
+
+    node: ast.FunctionDef | ast.Lambda
+    frame: Frame
+    name: str
+    defaults: tuple
+    kw_defaults: dict[str, object]
+    owner: object
+
+
+def call(frame: Frame, function: object, args: tuple, kwargs: dict) -> object:
+    """Call anything, as the traced function would."""
+    trace = frame.trace
+    handler = BUILTINS.get(function) if isinstance(function, _BUILTIN) else None
+    if handler is not None:
+        return handler(frame, *args, **kwargs)
+    closure = TRACED.get(function) if isinstance(function, types.FunctionType) else None
+    if closure is not None:
+        return _call_closure(closure, args, kwargs)
+    why_not = refusal(function, args, trace.externals)
+    if why_not is not None:
+        refuse(why_not)
+    if is_numpy(function):
+        return numpy_names.call(function, args, kwargs)
+    if isinstance(function, types.FunctionType):
+        return _call_function(frame, function, args, kwargs)
+    if isinstance(function, types.MethodType):
+        return call(frame, function.__func__, (function.__self__, *args), kwargs)
+    if isinstance(function, functools.partial):
+        return call(frame, function.func, (*function.args, *args), {**function.keywords, **kwargs})
+    inner = python_function(function)
+    if inner is not None:
+        return call(frame, inner, args, kwargs)
+    if isinstance(function, type):
+        return _instantiate(frame, function, args, kwargs)
+    method, base = find(type(function), "__call__")
+    if isinstance(method, types.FunctionType) and not is_fixed(base.__module__):
+        return call(frame, method, (function, *args), kwargs)
+    return native(frame, function, args, kwargs)
+
+
+_BUILTIN = (types.BuiltinFunctionType, type)
+
+
+def python_function(function: object) -> object:
+    """The Python function inside a Numba dispatcher or a cache, or None."""
+    if isinstance(function, functools._lru_cache_wrapper):
+        return function.__wrapped__
+    if type(function).__module__.partition(".")[0] == "numba":
+        inner = getattr(function, "py_func", None)
+        if inner is None and hasattr(function, "_dispatcher"):  # np.vectorize's kin: elementwise
+            inner = getattr(function._dispatcher, "py_func", None)
+        return inner
+    return None
+
+
+def _call_function(frame: Frame, function: types.FunctionType, args: tuple, kwargs: dict) -> object:
+    code = function.__code__
+    if is_fixed(function.__module__) or is_fixed(function.__globals__.get("__name__")):
+        return native(frame, function, args, kwargs)
+    if code.co_flags & (inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR):
+        refuse(f"{function.__name__} is an async function, which can't be traced; write it as an ordinary one")
+    source = source_of(function)
+    if source is None or code.co_flags & inspect.CO_GENERATOR:
+        _refuse_stale(function)
+        return native(frame, function, args, kwargs)
+    return evaluate_function(frame.trace, function, source, args, kwargs)
+
+
+def _refuse_stale(function: types.FunctionType) -> None:
+    """Code that isn't evaluated would freeze the arrays and floats that it reads from outside."""
+    values = {n: function.__globals__.get(n) for n in function.__code__.co_names}
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
+        try:
+            values[name] = cell.cell_contents
+        except ValueError:
+            continue
+    for name, value in values.items():
+        if isinstance(value, np.ndarray | float | np.floating):
+            what = "is a generator" if function.__code__.co_flags & inspect.CO_GENERATOR else "has no source that can be read"
+            refuse(
+                f"{function.__name__} {what}, and reads {name!r} from outside, whose changes would go unnoticed; pass it "
+                "as an argument"
+            )
+
+
+def evaluate_function(trace, function: types.FunctionType, source: Source, args: tuple, kwargs: dict) -> object:
+    """Evaluate a Python function's body."""
+    trace.externals.inlined(function)
+    node = source.node
+    frame = Frame(trace, source, source.scope(node), None, function, function.__name__)
+    externals = trace.externals
+    positional = function.__defaults__ or ()
+    kw = function.__kwdefaults__ or {}
+    bind_arguments(
+        frame, node.args, function.__name__, args, kwargs, len(positional), kw,
+        lambda place: externals.default(function, place, kw[place] if isinstance(place, str) else positional[place]),
+    )  # fmt: skip
+    return _run_body(frame, node)
+
+
+def _call_closure(closure: Closure, args: tuple, kwargs: dict) -> object:
+    outer, node = closure.frame, closure.node
+    scope = outer.source.scope(node)
+    frame = Frame(outer.trace, outer.source, scope, outer, outer.function, closure.name)
+    frame.owner = closure.owner if closure.owner is not None else outer.owner
+    defaults, kw = closure.defaults, closure.kw_defaults
+    bind_arguments(
+        frame, node.args, closure.name, args, kwargs, len(defaults), kw,
+        lambda place: kw[place] if isinstance(place, str) else defaults[place],
+    )  # fmt: skip
+    return _run_body(frame, node)
+
+
+def _run_body(frame: Frame, node: ast.FunctionDef | ast.Lambda) -> object:
+    trace = frame.trace
+    names = (*node.args.posonlyargs, *node.args.args)
+    if names:
+        frame.first = frame.vars.get(names[0].arg)
+    builder = current()
+    loc = builder.loc
+    if trace.depth >= MAX_DEPTH:
+        raise frame.error(
+            node, f"{frame.name} calls itself more than {MAX_DEPTH} times deep while it is traced; a recursion that "
+            "depends on run-time values can't be traced, and others must end",
+        )  # fmt: skip
+    trace.depth += 1
+    try:
+        if isinstance(node, ast.Lambda):
+            result = evaluate(frame, node.body)
+        else:
+            signal = run(frame, node.body)
+            result = signal.value if isinstance(signal, Return) else None
+    finally:
+        trace.depth -= 1
+    builder.loc = loc
+    return result
+
+
+def bind_arguments(frame, a: ast.arguments, name: str, args: tuple, kwargs: dict, n_defaults: int, kw_defaults, default):
+    """Put arguments into the frame's variables, or raise Python's `TypeError`."""
+    variables = frame.vars
+    positional = [p.arg for p in (*a.posonlyargs, *a.args)]
+    variables.update(zip(positional, args, strict=False))
+    if len(args) > len(positional) and a.vararg is None:
+        raise TypeError(f"{name}() takes {len(positional)} positional arguments but {len(args)} were given")
+    if a.vararg is not None:
+        variables[a.vararg.arg] = tuple(args[len(positional) :])
+    by_name = {p.arg for p in (*a.args, *a.kwonlyargs)}
+    extra = {}
+    for key, value in kwargs.items():
+        if key not in by_name:
+            extra[key] = value
+        elif key in variables and key in positional:
+            raise TypeError(f"{name}() got multiple values for argument {key!r}")
+        else:
+            variables[key] = value
+    if a.kwarg is not None:
+        variables[a.kwarg.arg] = extra
+    elif extra:
+        raise TypeError(f"{name}() got an unexpected keyword argument {next(iter(extra))!r}")
+    missing = []
+    for k, parameter in enumerate(positional):
+        if parameter not in variables:
+            place = k - (len(positional) - n_defaults)
+            if place < 0:
+                missing.append(parameter)
+            else:
+                variables[parameter] = default(place)
+    for p in a.kwonlyargs:
+        if p.arg not in variables:
+            if p.arg in kw_defaults:
+                variables[p.arg] = default(p.arg)
+            else:
+                missing.append(p.arg)
+    if missing:
+        raise TypeError(f"{name}() missing {len(missing)} required argument(s): {', '.join(map(repr, missing))}")
+
+
+def make_function(frame: Frame, node: ast.FunctionDef | ast.Lambda, owner: object = None) -> types.FunctionType:
+    """A real function for a `def` or `lambda` that is met while tracing; calling it evaluates it."""
+    a = node.args
+    name = getattr(node, "name", "<lambda>")
+    defaults = tuple(evaluate(frame, d) for d in a.defaults)
+    kw_defaults = {
+        p.arg: evaluate(frame, d) for p, d in zip(a.kwonlyargs, a.kw_defaults, strict=True) if d is not None
+    }
+    closure = Closure(node, frame, name, defaults, kw_defaults, owner)
+
+    def traced(*args, **kwargs):
+        return _call_closure(closure, args, kwargs)
+
+    traced.__name__ = name
+    traced.__qualname__ = f"{frame.name}.<locals>.{name}"
+    traced.__module__ = frame.function.__module__
+    traced.__doc__ = ast.get_docstring(node) if isinstance(node, ast.FunctionDef) else None
+    TRACED[traced] = closure
+    traced.__signature__ = _signature(a, defaults, kw_defaults)
+    return traced
+
+
+def _signature(a: ast.arguments, defaults: tuple, kw_defaults: dict) -> inspect.Signature:
+    P, empty = inspect.Parameter, inspect.Parameter.empty
+    positional = [*((p, P.POSITIONAL_ONLY) for p in a.posonlyargs), *((p, P.POSITIONAL_OR_KEYWORD) for p in a.args)]
+    values = (empty,) * (len(positional) - len(defaults)) + defaults
+    parameters = [P(p.arg, kind, default=d) for (p, kind), d in zip(positional, values, strict=True)]
+    if a.vararg is not None:
+        parameters.append(P(a.vararg.arg, P.VAR_POSITIONAL))
+    parameters += [P(p.arg, P.KEYWORD_ONLY, default=kw_defaults.get(p.arg, empty)) for p in a.kwonlyargs]
+    if a.kwarg is not None:
+        parameters.append(P(a.kwarg.arg, P.VAR_KEYWORD))
+    return inspect.Signature(parameters)
+
+
+def _instantiate(frame: Frame, cls: type, args: tuple, kwargs: dict) -> object:
+    """An instance; a constructor written in Python is evaluated."""
+    init, base = find(cls, "__init__")
+    plain = type(cls).__call__ is type.__call__ and cls.__new__ is object.__new__
+    if plain and isinstance(init, types.FunctionType) and not is_fixed(base.__module__):
+        traced = init in TRACED
+        if traced or source_of(init) is not None:
+            obj = object.__new__(cls)
+            if not traced:
+                frame.trace.externals.attribute(cls, "__init__", init)
+            call(frame, init, (obj, *args), kwargs)
+            return obj
+    return native(frame, cls, args, kwargs)
+
+
+# Classes whose instances call the functions that they are given.
+_CALLING = {map, filter, *(c for c in vars(itertools).values() if isinstance(c, type))}
+
+
+def native(frame: Frame, function: object, args: tuple, kwargs: dict) -> object:
+    """Call a function as it is, with callbacks that are evaluated in turn."""
+    outside = getattr(function, "__self__", None)
+    if outside is not None and _mutates(frame, function, outside):
+        refuse(
+            f"{frame.trace.externals.path(outside)}.{function.__name__}() changes an object that existed before the "
+            "call; return the new value instead"
+        )
+    module = getattr(function, "__module__", None) or ""
+    if module.partition(".")[0] != "jitgrad" and (not isinstance(function, type) or function in _CALLING):
+        args = tuple(_callback(frame, a) for a in args)
+        kwargs = {k: _callback(frame, v) for k, v in kwargs.items()}
+    builder = current()
+    loc = builder.loc
+    result = function(*args, **kwargs)
+    builder.loc = loc
+    return _own(result)
+
+
+_MUTATORS = frozenset(
+    "append extend insert remove pop clear sort reverse add discard update setdefault popitem appendleft popleft "
+    "extendleft rotate subtract move_to_end write writelines put".split()
+)
+
+
+def _mutates(frame: Frame, function: object, owner: object) -> bool:
+    return getattr(function, "__name__", "") in _MUTATORS and frame.trace.externals.is_outside(owner)
+
+
+def _callback(frame: Frame, x: object) -> object:
+    """A Python function as native code may call it: it is evaluated when called."""
+    if not isinstance(x, types.FunctionType | types.MethodType | functools.partial):
+        return x
+    function = x
+    while not isinstance(function, types.FunctionType):
+        function = function.__func__ if isinstance(function, types.MethodType) else getattr(function, "func", None)
+        if function is None:
+            return x
+    if x in TRACED if isinstance(x, types.FunctionType) else is_fixed(getattr(function, "__module__", None)):
+        return x
+    return _bound(frame, x)
+
+
+def _bound(frame: Frame, x: object):
+    @functools.wraps(x, assigned=("__name__", "__doc__", "__qualname__", "__module__"), updated=())
+    def callback(*args, **kwargs):
+        return call(frame, x, args, kwargs)
+
+    return callback
+
+
+def _own(result: object) -> object:
+    if isinstance(result, Expr):
+        return own(result)
+    if isinstance(result, np.ndarray):
+        return numpy_names.concrete(result)
+    if type(result) is tuple and any(isinstance(r, Expr | np.ndarray) for r in result):
+        return tuple(map(_own, result))
+    if type(result) is list and any(type(r) is Expr for r in result):
+        result[:] = map(_own, result)
+    return result
+
+
+__all__ = ["Closure", "TraceError", "call", "make_function", "native"]

@@ -1,0 +1,215 @@
+"""What evaluation works with: the trace, the frames of its functions, and the tables of AST nodes."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from collections.abc import Callable
+
+from jitgrad.errors import TraceError, UnsupportedError
+from jitgrad.ir.graph import Loc, Value
+from jitgrad.ops.symbolic import Expr, current
+from jitgrad.trace.externals import Externals
+from jitgrad.trace.source import Scope, Source
+from jitgrad.trace.static import demand, fold, static_argument
+
+MAX_DEPTH = 250
+
+# AST node -> function(frame, node).
+EXPRESSIONS: dict[type, Callable] = {}
+STATEMENTS: dict[type, Callable] = {}
+
+
+def expression(*kinds: type) -> Callable:
+    """Decorator: this function evaluates these expressions."""
+
+    def register(function: Callable) -> Callable:
+        EXPRESSIONS.update(dict.fromkeys(kinds, function))
+        return function
+
+    return register
+
+
+def statement(*kinds: type) -> Callable:
+    """Decorator: this function runs these statements."""
+
+    def register(function: Callable) -> Callable:
+        STATEMENTS.update(dict.fromkeys(kinds, function))
+        return function
+
+    return register
+
+
+class Trace:
+    """One evaluation of a function, those of functions that are differentiated inside it included.
+
+    `call(frame, function, args, kwargs)` calls anything as the traced function would.
+    """
+
+    def __init__(self, builder, call: Callable):
+        self.externals = Externals(builder)
+        self.depth = 0
+        self.call = call
+
+    def hidden_values(self) -> set[Value]:
+        return {h.value for h in self.externals.hidden}
+
+    def demand(self, x: object, use: str, way_out: str = "") -> object:
+        """The Python number behind `x`, where Python needs one (`static.demand`)."""
+        return demand(x, use, self.hidden_values(), way_out) if isinstance(x, Expr) else x
+
+    def is_run_time(self, x: Expr) -> bool:
+        """Whether a value can't be known while tracing, also not by making an argument static."""
+        return fold(x) is None and static_argument(x.value, self.hidden_values()) is None
+
+    def known(self, x: Expr) -> object:
+        """What `x` is, if that is known while tracing; else None."""
+        return fold(x)
+
+    def truth_of(self, x: object) -> bool:
+        """The truth of a value, where Python needs to know it."""
+        return bool(self.demand(x, "a truth value"))
+
+
+class Return:
+    """A statement's signal that the function returns."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: object):
+        self.value = value
+
+
+BREAK, CONTINUE = object(), object()
+
+
+class Frame:
+    """A running function: its variables, and where to look for the names that it doesn't bind.
+
+    Attributes:
+        vars: the variables that have a value.
+        parent: the frame of the function around, for nested functions and comprehensions.
+        function: the Python function at the root of the nesting, whose globals and closure are used.
+        name: the function's name, for locations.
+        owner: the class whose method it is, for `super()` and private names.
+        first: the first argument, for `super()`.
+        is_class: a class body, whose names methods don't see.
+        is_comprehension: its walrus targets belong to the frame around.
+    """
+
+    __slots__ = (
+        "first", "function", "is_class", "is_comprehension", "name", "owner", "parent", "scope", "source", "trace",
+        "vars",
+    )  # fmt: skip
+
+    def __init__(self, trace: Trace, source: Source, scope: Scope, parent, function, name: str):
+        self.trace, self.source, self.scope = trace, source, scope
+        self.parent, self.function, self.name = parent, function, name
+        self.vars: dict[str, object] = {}
+        self.owner = None if parent is None else parent.owner
+        self.first = None if parent is None else parent.first
+        self.is_class = False
+        self.is_comprehension = False
+
+    def loc(self, node: ast.AST) -> Loc:
+        return self.source.loc(node, self.name)
+
+    def error(self, node: ast.AST, message: str, kind: type = TraceError) -> Exception:
+        """A `TraceError` that points at the node."""
+        current().loc = self.loc(node)
+        return kind(message, self.loc(node).syntax_location())
+
+    def lookup(self, name: str) -> object:
+        """What a name stands for, by Python's rules."""
+        found = self.holder(name)
+        if found is not None:
+            try:
+                return found.vars[name]
+            except KeyError:
+                pass
+            if found is not self:
+                raise NameError(
+                    f"cannot access free variable {name!r} where it is not associated with a value in enclosing scope"
+                )
+            if not self.is_class:
+                raise UnboundLocalError(
+                    f"cannot access local variable {name!r} where it is not associated with a value"
+                )
+        externals = self.trace.externals
+        if name not in self.scope.globals:
+            cell = externals.closure(self.function).get(name)
+            if cell is not None:
+                return externals.cell(self.function, name, cell)
+        if name in self.function.__globals__:
+            return externals.global_(self.function, name)
+        try:
+            return getattr(builtins, name)
+        except AttributeError:
+            raise NameError(f"name {name!r} is not defined") from None
+
+    def holder(self, name: str) -> Frame | None:
+        """The frame that a name is a variable of."""
+        if name in self.scope.globals:
+            return None
+        frame = self
+        if name in self.scope.nonlocals:
+            frame = self.parent
+        while frame is not None:
+            if name in frame.scope.locals and (frame is self or not frame.is_class):
+                return frame
+            if frame is not self and name in frame.scope.globals:
+                return None
+            frame = frame.parent
+        return None
+
+    def bind(self, name: str, value: object, node: ast.AST) -> None:
+        """Assign to a name; a value without a name takes it."""
+        if isinstance(value, Expr) and value.value.name is None:
+            value.value.name = name
+        holder = self.holder(name)
+        if holder is None:
+            kind = "global" if name in self.scope.globals else "closure"
+            raise self.error(
+                node, f"the {kind} variable {name!r} is assigned to, which a compiled function can't do; return the "
+                "value from the function instead",
+            )  # fmt: skip
+        holder.vars[name] = value
+
+    def unbind(self, name: str, node: ast.AST) -> None:
+        """`del name`."""
+        holder = self.holder(name)
+        if holder is None:
+            raise self.error(node, f"the variable {name!r} of another function is deleted; leave that to its owner")
+        if name not in holder.vars:
+            raise NameError(f"name {name!r} is not defined")
+        del holder.vars[name]
+
+
+def evaluate(frame: Frame, node: ast.expr) -> object:
+    """The value of an expression."""
+    try:
+        handler = EXPRESSIONS[type(node)]
+    except KeyError:
+        raise _unknown(frame, node) from None
+    return handler(frame, node)
+
+
+def run(frame: Frame, body: list[ast.stmt]) -> object:
+    """Run statements; the signal of a `return`, `break` or `continue`, or None."""
+    for node in body:
+        current().loc = frame.source.loc(node, frame.name)
+        try:
+            handler = STATEMENTS[type(node)]
+        except KeyError:
+            raise _unknown(frame, node) from None
+        signal = handler(frame, node)
+        if signal is not None:
+            return signal
+    return None
+
+
+def _unknown(frame: Frame, node: ast.AST) -> Exception:
+    return frame.error(
+        node, f"Python's {type(node).__name__} can't be traced; compute it outside the function and pass the result in",
+        UnsupportedError,
+    )  # fmt: skip

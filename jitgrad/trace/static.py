@@ -1,0 +1,140 @@
+"""Where Python needs the number behind a run-time value: folding, static arguments, and the error for the rest."""
+
+from __future__ import annotations
+
+import weakref
+
+import numpy as np
+
+from jitgrad.errors import TraceError
+from jitgrad.ir.graph import Const, Node, Value
+from jitgrad.ops.shape import axis_length
+from jitgrad.ops.symbolic import Builder, Expr, NeedStatic, current
+
+_producers: weakref.WeakKeyDictionary[Builder, tuple[int, dict[Value, Node]]] = weakref.WeakKeyDictionary()
+
+_LARGEST = 100_000  # arrays above it are not folded
+
+
+def producer(value: Value) -> Node | None:
+    """The node that makes a value, in the current builder or those around it; None for inputs."""
+    builder = current()
+    while builder is not None:
+        count, table = _producers.get(builder, (0, {}))
+        if count < len(builder.nodes):
+            for node in builder.nodes[count:]:
+                for out in node.outs:
+                    table[out] = node
+            _producers[builder] = (len(builder.nodes), table)
+        if value in table:
+            return table[value]
+        builder = builder.parent
+    return None
+
+
+def fold(x: Expr) -> object:
+    """The number or array that an expression of constants alone has; None if it depends on an input."""
+    known: dict[Value, object] = {}
+    captured = {id(value): array for value, array in current().captured}
+    return _fold(x.value, known, captured)
+
+
+def _fold(value: Value, known: dict, captured: dict) -> object:
+    stack = [value]
+    while stack:
+        v = stack[-1]
+        if v in known:
+            stack.pop()
+            continue
+        if id(v) in captured:
+            known[v] = captured[id(v)]
+            continue
+        node = producer(v)
+        if node is None or node.regions or node.op.evaluate is None or not node.args:
+            return None
+        missing = [a for a in node.args if isinstance(a, Value) and a not in known]
+        if missing:
+            stack.extend(missing)
+            continue
+        args = [known[a] if isinstance(a, Value) else a.value for a in node.args]
+        if any(np.size(a) > _LARGEST for a in args):
+            return None
+        results = node.op.evaluate(*args, **node.attrs)
+        if len(node.outs) == 1:
+            known[node.outs[0]] = results
+        else:
+            known.update(zip(node.outs, results, strict=True))
+    result = known[value]
+    return _python(result) if value.type.weak else result
+
+
+def _python(x: object) -> object:
+    return x.item() if isinstance(x, np.generic | np.ndarray) else x
+
+
+def inputs_of(value: Value) -> set[Value]:
+    """The inputs that a value depends on."""
+    found: set[Value] = set()
+    seen: set[Value] = set()
+    stack = [value]
+    while stack:
+        v = stack.pop()
+        if v in seen:
+            continue
+        seen.add(v)
+        node = producer(v)
+        if node is None:
+            found.add(v)
+        else:
+            stack.extend(a for a in node.args if isinstance(a, Value))
+    return found
+
+
+def static_argument(value: Value, hidden: set[Value]) -> Value | None:
+    """The integer argument that, made static, makes the value known while tracing; None if there is none such."""
+    leaves = inputs_of(value)
+    if not leaves or leaves & hidden:
+        return None
+    if all(v.type.ndim == 0 and v.type.dtype.kind in "biu" for v in leaves):
+        return min(leaves, key=lambda v: v.name or "")
+    return None
+
+
+def demand(x: object, use: str, hidden: set[Value], way_out: str = "") -> object:
+    """The Python number behind `x`, where Python needs one.
+
+    Raises:
+        NeedStatic: it depends on integer arguments only; tracing again with one of them static gives it.
+        TraceError: it is known at run time only.
+    """
+    if not isinstance(x, Expr):
+        return x
+    folded = fold(x)
+    if folded is not None:
+        return folded
+    return require_static(x.value, use, hidden, way_out)
+
+
+def require_static(value: Value, use: str, hidden: set[Value], way_out: str = "") -> object:
+    """Raise what says that a value is needed while tracing: `NeedStatic` or `TraceError`."""
+    argument = static_argument(value, hidden)
+    if argument is not None:
+        raise NeedStatic(argument, use)
+    message = f"{use} needs {describe(value)}, which is known at run time only"
+    raise TraceError(f"{message}; {way_out or _WAY_OUT}", current().loc.syntax_location())
+
+
+_WAY_OUT = (
+    "use array operations (np.where for a choice, a sum or a scan for a loop), or pass the number as an int argument"
+)
+
+
+def describe(value: Value) -> str:
+    """What a value is, in words of the user's code."""
+    node = producer(value)
+    if node is not None and node.op is axis_length:
+        owner = node.args[0].name if not isinstance(node.args[0], Const) else None
+        return f"the length of axis {node.attrs['axis']} of {owner or 'an array'}"
+    if value.name:
+        return f"the value of {value.name!r}"
+    return "a computed value"

@@ -1,0 +1,355 @@
+"""Arrays that can be written to: cells, and views that read and write a part of a cell.
+
+A program has values, which never change. An array of the user's function is a cell: it holds the value that the array has
+now, and `x[i] = v` puts another one there. Two names for one array are two names for one cell, as in NumPy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from jitgrad.errors import TraceError, UnsupportedError
+from jitgrad.ir.graph import Value
+from jitgrad.ops.index import assign, getitem_, parse_index, setitem
+from jitgrad.ops.registry import METHODS
+from jitgrad.ops.shape import reshape, transpose
+from jitgrad.ops.symbolic import Expr, current
+from jitgrad.trace.arrays import ReadOnlyMark, as_array
+
+
+def plain(x: object) -> object:
+    """The value that a cell holds now, as an `Expr` that won't change; anything else as it is."""
+    return Expr(x.value) if isinstance(x, Cell) else x
+
+
+def snapshot(x: object) -> object:
+    """`plain` for what is inside lists, tuples, slices and dicts, too."""
+    if isinstance(x, Cell):
+        return Expr(x.value)
+    if type(x) in (list, tuple) or isinstance(x, ReadOnlyMark):
+        parts = [snapshot(e) for e in x] if not isinstance(x, dict) else {k: snapshot(v) for k, v in x.items()}
+        return tuple(parts) if isinstance(x, tuple) else parts
+    if type(x) is dict:
+        return {k: snapshot(v) for k, v in x.items()}
+    return x
+
+
+def own(x: object) -> object:
+    """A fresh array becomes a cell; numbers stay values."""
+    return Cell(x.value) if type(x) is Expr and x.ndim else x
+
+
+def is_basic(index: object) -> bool:
+    """Whether an index makes a view: numbers, slices, `None` and `...` only."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return all(
+        p is None
+        or p is Ellipsis
+        or isinstance(p, slice)
+        or (isinstance(p, int | np.integer) and not isinstance(p, bool))
+        or (isinstance(p, Expr) and not p.ndim and p.dtype.kind in "iu")
+        for p in parts
+    )
+
+
+def _in_place(ufunc: np.ufunc) -> Callable:
+    def method(self, other):
+        result = self._operate(ufunc, plain(self), plain(other))
+        return result if result is NotImplemented else self.update(ufunc, result, other)
+
+    return method
+
+
+def cast_in_place(ufunc: np.ufunc, target: Expr, result: Expr, other: object) -> Expr:
+    """What is written back by `target op= other`: in the dtype and shape of the target, or NumPy's error."""
+    if not np.can_cast(result.dtype, target.dtype, "same_kind"):
+        dtype = getattr(other, "dtype", None)
+        sample = np.ones(1, dtype) if dtype is not None else other
+        place = np.ones(1, target.dtype)
+        ufunc(place, sample, out=place, casting="same_kind")  # raises NumPy's own casting error
+    shape, wanted = result.type.shape, target.type.shape
+    if len(shape) != len(wanted) or any(_is_one(m) and not _is_one(n) for n, m in zip(shape, wanted, strict=True)):
+        raise ValueError(
+            f"non-broadcastable output operand with shape {_show(wanted)} doesn't match the broadcast shape "
+            f"{_show(shape)}"
+        )
+    return result if result.dtype == target.dtype else METHODS["astype"](result, target.dtype)
+
+
+def _is_one(n: object) -> bool:
+    return isinstance(n, int) and n == 1
+
+
+def _show(shape: tuple) -> str:
+    names = [str(n) if isinstance(n, int) else (n.name or "?") for n in shape]
+    return f"({', '.join(names)}{',' if len(names) == 1 else ''})"
+
+
+class Cell(Expr):
+    """An array of the traced function.
+
+    Attributes:
+        builder: the builder of the trace that made it; only code of that trace may write to it.
+        frozen: why it must not be written to, or None.
+    """
+
+    __slots__ = ("_version", "builder", "frozen")
+
+    def __init__(self, value: Value, frozen: str | None = None):
+        super().__init__(value)
+        self.builder = current()
+        self.frozen = frozen
+        self._version = 0
+
+    def stamp(self) -> int:
+        """A number that changes with each write."""
+        return self._version
+
+    contiguous = True  # in row-major order, so that another shape of it is a view
+
+    def store(self, new: Expr) -> None:
+        """Make `new` the array's value."""
+        self.check_writable()
+        _keep_name(new.value, self._value)
+        self._value = new.value
+        self._version += 1
+
+    def check_writable(self) -> None:
+        if self.frozen is not None:
+            refuse(self.frozen)
+        if current() is not self.builder:
+            refuse(
+                "an array of the function around is written to inside a function that is differentiated by itself; "
+                "return the new array from the inner function instead"
+            )
+
+    def __setitem__(self, index, value):
+        if value is self and self.frozen is None:  # what `x[i] += v` of code without source ends with
+            value = plain(value)
+        self.check_writable()
+        self.store(assign(plain(self), index_of(index), plain(as_array(value))))
+
+    def __getitem__(self, index):
+        index = index_of(index)
+        x = plain(self)
+        if not is_basic(index):
+            return own(METHODS["__getitem__"](x, index))
+        pattern, operands = parse_index(x, index)
+        if _is_whole(pattern, operands, x):
+            return self
+        part = getitem_(x, *operands, pattern=pattern)
+        if not part.ndim:
+            return part
+        return View(
+            self, part,
+            lambda b: getitem_(b, *operands, pattern=pattern),
+            lambda b, v: setitem(b, v, *operands, pattern=pattern),
+            self.contiguous and _is_block(pattern, operands, x),
+        )  # fmt: skip
+
+    def update(self, ufunc: np.ufunc, result: Expr, other: object) -> Cell:
+        """The end of `self op= other`: keep dtype and shape, and stay the same array."""
+        self.store(cast_in_place(ufunc, self, result, other))
+        return self
+
+    def update_at(self, index: object, ufunc: np.ufunc, other: object) -> None:
+        """`self[index] op= other`, with the index parsed once."""
+        self.check_writable()
+        index, x, other = index_of(index), plain(self), plain(as_array(other))
+        if isinstance(index, Expr) and index.dtype == np.bool_ and index.ndim == x.ndim and not np.ndim(other):
+            new = cast_in_place(ufunc, x, self._operate(ufunc, x, other), other)
+            self.store(np.where(index, new, x))
+            return
+        pattern, operands = parse_index(x, index)
+        old = getitem_(x, *operands, pattern=pattern)
+        new = self._operate(ufunc, old, other)
+        new = cast_in_place(ufunc, old, new, other) if old.ndim else new
+        if not old.ndim and new.ndim:
+            raise ValueError("setting an array element with a sequence.")
+        new = new if new.dtype == x.dtype else METHODS["astype"](new, x.dtype)
+        self.store(setitem(x, new, *operands, pattern=pattern))
+
+    __iadd__ = _in_place(np.add)
+    __isub__ = _in_place(np.subtract)
+    __imul__ = _in_place(np.multiply)
+    __itruediv__ = _in_place(np.true_divide)
+    __ifloordiv__ = _in_place(np.floor_divide)
+    __imod__ = _in_place(np.remainder)
+    __ipow__ = _in_place(np.power)
+    __imatmul__ = _in_place(np.matmul)
+    __iand__ = _in_place(np.bitwise_and)
+    __ior__ = _in_place(np.bitwise_or)
+    __ixor__ = _in_place(np.bitwise_xor)
+
+    # Methods that make views, and methods that write.
+    def reshape(self, *shape, order="C", copy=None):
+        """Another shape of the same elements."""
+        shape = shape[0] if len(shape) == 1 else shape
+        new = reshape(plain(self), shape, order)
+        if copy or order != "C":
+            return own(new)
+        return self.reshaped(new, self.contiguous)
+
+    def reshaped(self, new: Expr, is_view: bool = True) -> object:
+        """This array in the shape of `new`; where that may be a copy in NumPy, nothing may depend on it."""
+        if not new.ndim:
+            return new
+        lengths = new.shape
+
+        def back(b, v):
+            return reshape(v, b.shape)
+
+        view = View(self, new, lambda b: reshape(b, lengths), back, is_view)
+        if not is_view:
+            view.frozen = (
+                "whether this reshaped array is a view or a copy depends on the memory layout; write "
+                "`.copy()` after the reshape"
+            )
+        return view
+
+    def ravel(self, order="C"):
+        """One axis."""
+        return own(METHODS["ravel"](plain(self), order)) if order == "F" else self.reshape(-1)
+
+    def flatten(self, order="C"):
+        """One axis, always a copy."""
+        return own(METHODS["ravel"](plain(self), order))
+
+    def squeeze(self, axis=None):
+        """Without axes of length one."""
+        return self.reshaped(METHODS["squeeze"](plain(self), axis))
+
+    def transpose(self, *axes):
+        """The axes in another order."""
+        if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], tuple | list)):
+            axes = axes[0]
+        n = self.ndim
+        order = tuple(reversed(range(n))) if not axes else tuple(int(a) for a in axes)
+        x = plain(self)
+        new = transpose(x, order)
+        if new is x:
+            return self
+        order = tuple(a % n for a in order)
+        inverse = tuple(int(k) for k in np.argsort(order))
+        return View(self, new, lambda b: transpose(b, order), lambda b, v: transpose(v, inverse), False)
+
+    @property
+    def T(self):
+        return self.transpose()
+
+    def swapaxes(self, axis1, axis2):
+        """Two axes exchanged."""
+        order = list(range(self.ndim))
+        order[axis1], order[axis2] = order[axis2], order[axis1]
+        return self.transpose(order)
+
+    def fill(self, value):
+        """Every element set to a number."""
+        self[...] = value
+
+    def sort(self, *args, **kwargs):
+        """Not supported."""
+        raise UnsupportedError("x.sort() is not supported", current().loc.syntax_location())
+
+    def __getattr__(self, name):
+        method = METHODS.get(name)
+        if method is None:
+            raise AttributeError(f"'numpy.ndarray' object has no attribute {name!r}")
+        return lambda *args, **kwargs: own(method(plain(self), *snapshot(args), **snapshot(kwargs)))
+
+
+class View(Cell):
+    """A part or another shape of a cell: read again when the cell was written, and written through.
+
+    Attributes:
+        base: the cell, or another view.
+        read: makes this array's value of the base's.
+        write: makes the base's new value of the base's and this array's new one; None if it can't be written.
+    """
+
+    __slots__ = ("_seen", "base", "contiguous", "read", "write")
+
+    def __init__(self, base: Cell, value: Expr, read: Callable, write: Callable | None, contiguous: bool):
+        super().__init__(value.value)
+        self.base, self.read, self.write, self.contiguous = base, read, write, contiguous
+        self._seen = base.stamp()
+
+    @property
+    def value(self) -> Value:
+        now = self.base.stamp()
+        if now == self._seen:
+            return self._value
+        if self.frozen is not None:
+            refuse(self.frozen)
+        new = self.read(plain(self.base)).value
+        _keep_name(new, self._value)
+        if current() is self.builder:
+            self._value, self._seen = new, now
+        return new
+
+    def stamp(self) -> int:
+        return self.base.stamp()
+
+    def check_writable(self) -> None:
+        if self.frozen is not None:
+            refuse(self.frozen)
+        if self.write is None:
+            raise ValueError("assignment destination is read-only")
+        self.base.check_writable()
+
+    def store(self, new: Expr) -> None:
+        self.check_writable()
+        _keep_name(new.value, self._value)
+        self.base.store(self.write(plain(self.base), new))
+        self._value, self._seen = new.value, self.base.stamp()
+
+
+def refuse(message: str) -> None:
+    raise TraceError(message, current().loc.syntax_location())
+
+
+def _keep_name(new: Value, old: Value) -> None:
+    if new.name is None:
+        new.name = old.name
+
+
+def _is_block(pattern: tuple, operands: list, x: Expr) -> bool:
+    """Whether an index reads one block of memory: numbers, then a slice of step one, then whole axes."""
+    sliced, axis = False, 0
+    for part in pattern:
+        if part[0] == "new":
+            continue
+        n = x.shape[axis]
+        axis += 1
+        count = operands[part[2]] if part[0] == "slice" else 1
+        whole = part[0] == "slice" and part[3] == 1 and _same_length(count, n)
+        if sliced and not whole:
+            return False
+        sliced = sliced or part[0] == "slice"
+        if part[0] == "slice" and part[3] != 1:
+            return False
+    return True
+
+
+def _is_whole(pattern: tuple, operands: list, x: Expr) -> bool:
+    """Whether an index reads everything, in order."""
+    return len(pattern) == x.ndim and all(
+        part[0] == "slice" and part[3] == 1 and _same_length(operands[part[1]], 0)
+        and _same_length(operands[part[2]], n)
+        for part, n in zip(pattern, x.shape, strict=True)
+    )  # fmt: skip
+
+
+def _same_length(a: object, b: object) -> bool:
+    if isinstance(a, Expr) or isinstance(b, Expr):
+        return isinstance(a, Expr) and isinstance(b, Expr) and a.value is b.value
+    return a == b
+
+
+def index_of(index: object) -> object:
+    """An index with its cells read, and lists that hold traced values made into arrays."""
+    if isinstance(index, tuple):
+        return tuple(index_of(p) for p in index)
+    return plain(as_array(index))
