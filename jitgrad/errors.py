@@ -47,13 +47,14 @@ class UnsupportedError(SourceError):
         def f(x):
             return np.sum(np.fft.fft(x))
 
-    Way out: write it with the functions listed in `docs/operations.md`, or, where no derivative is needed, call
-    it on `stop_gradient` values outside the traced function and pass the result in as an argument.
+    Way out: write it with the functions listed in `docs/operations.md`, or, where no derivative is needed,
+    call it on `stop_gradient` values outside the traced function and pass the result in as an argument.
     """
 
 
 class LeakedValueError(JitgradError):
-    """A traced value was used after its trace had ended, for example through a global list it was appended to.
+    """A traced value was used after its trace had ended, for example through a global list it was appended
+    to.
 
     Way out: return what is needed outside from the function (`has_aux=True` lets a loss return more).
     """
@@ -64,30 +65,46 @@ class TapeError(JitgradError):
 
 
 class NotRecordedError(TapeError):
-    """`backward` was called on an array that no recorded operation on an attached array has produced.
+    """An array has no place in a graph, or a value that should have one is about to enter a graph as a
+    constant.
 
-    Way out: compute it inside `with record():`, from an array whose `attach_grad()` was called before.
+        x.attach_grad()
+        y = x * x               # outside record()
+        y.backward()
+
+    The message says which it was: never attached, computed outside `record()` or inside `pause()`, bound to a
+    new array (`x = x - g`), not reached from the head.
+    Way out: compute it inside `with record():`, from an array whose `attach_grad()` was called before; for
+    what is meant to be a constant, say so with `detach()` or `pause()`.
     """
 
 
 class DetachedError(TapeError):
-    """`backward` was called on an array that `detach()` has cut from its history.
+    """`backward` was called on an array that `detach()` has cut from its history, or that only depends on
+    such.
 
     Way out: call `backward` on the array that was detached, or don't detach it.
     """
 
 
 class GraphFreedError(TapeError):
-    """The graph was already used by a `backward` that did not keep it.
+    """The graph, or a part that it shares with another, was already used by a `backward` that did not keep
+    it.
 
     Way out: `backward(retain_graph=True)` for all calls but the last, or record again.
     """
 
 
 class ModifiedError(TapeError):
-    """An array that the graph needs was changed in place after it had been recorded.
+    """A value that a derivative needs was changed in place, or a write in place would lose a derivative.
 
-    Way out: change it after `backward`, or change a copy.
+        with record():
+            y = x * x
+        x[:] = 10               # the derivative of y needs the old value
+        y.backward()
+
+    Way out: change it after `backward`, or change a copy; inside `record()` write to an array itself rather
+    than to a view of it, and never to an attached one.
     """
 
 

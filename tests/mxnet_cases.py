@@ -1,8 +1,8 @@
 """What MXNet's autograd gives, measured in MXNet 1.9.1 (float32, seven digits), restated for `jitgrad.tape`.
 
-Each case computes something and says what must come out: numbers that MXNet gave; where MXNet was silently wrong, the
-right number, or the error that is raised instead. A case carries the name under which it was measured; one function
-may carry several. `LEFT_OUT` at the bottom lists what is MXNet's own.
+Each case computes something and says what must come out: numbers that MXNet gave; where MXNet was silently
+wrong, the right number, or the error that is raised instead. A case carries the name under which it was
+measured; one function may carry several. `LEFT_OUT` at the bottom lists what is MXNet's own.
 """
 
 from __future__ import annotations
@@ -74,7 +74,13 @@ def _():
     return {"y": y, "grad": x.grad}
 
 
-@case("seed/02_intro_cubic_overwrites", first=[0, 4, 8, 12], recorded=[0, 4, 8, 12], z=108, second=[0, 9, 36, 81])
+@case(
+    "seed/02_intro_cubic_overwrites",
+    first=[0, 4, 8, 12],
+    recorded=[0, 4, 8, 12],
+    z=108,
+    second=[0, 9, 36, 81],
+)
 def _():
     x, y = recorded(lambda x: 2 * np.dot(x, x), 0, 1, 2, 3)
     y.backward()
@@ -92,8 +98,14 @@ def _():
     return {"cubes": 3 * x * x * x, "dot": np.dot(3 * x * x * x, array([1, 1, 1, 1]))}
 
 
-@case("seed/04_nonscalar_backward", "seed/25_both_cubic_forms_equal", z=[0, 3, 24, 81], plain=[0, 9, 36, 81],
-      summed=[0, 9, 36, 81], dotted=[0, 9, 36, 81])  # fmt: skip
+@case(
+    "seed/04_nonscalar_backward",
+    "seed/25_both_cubic_forms_equal",
+    z=[0, 3, 24, 81],
+    plain=[0, 9, 36, 81],
+    summed=[0, 9, 36, 81],
+    dotted=[0, 9, 36, 81],
+)
 def _():
     x, z = recorded(lambda x: 3 * x * x * x, 0, 1, 2, 3)
     z.backward()
@@ -117,8 +129,13 @@ def _():
     return {"grad": x.grad}
 
 
-@case("seed/07_detach_constant", "seed/08_detach_keeps_source_history", of_z=[0, 3, 12, 27], equal=[0, 0, 0, 0],
-      of_y=[0, 6, 12, 18])  # fmt: skip
+@case(
+    "seed/07_detach_constant",
+    "seed/08_detach_keeps_source_history",
+    of_z=[0, 3, 12, 27],
+    equal=[0, 0, 0, 0],
+    of_y=[0, 6, 12, 18],
+)
 def _():
     x = leaf(0, 1, 2, 3)
     with record():
@@ -153,7 +170,13 @@ def _():
     return {"x": x.grad, "y": y.grad}
 
 
-@case("seed/11_detach_vs_attach_difference", detached=DetachedError, attached=None, y=[1, 1, 1, 1], x=[0, 0, 0, 0])
+@case(
+    "seed/11_detach_vs_attach_difference",
+    detached=DetachedError,
+    attached=None,
+    y=[1, 1, 1, 1],
+    x=[0, 0, 0, 0],
+)
 def _():
     x = leaf(0, 1, 2, 3)
     with record():
@@ -189,15 +212,23 @@ def _():
     return {"before": before, "after": error(t.backward), "t": t.grad is None, "y": y.grad is None}
 
 
-@case("seed/14_backward_removes_from_graph", "graph/backward_twice", again=GraphFreedError, grad=[0, 6, 12, 18])
+@case(
+    "seed/14_backward_removes_from_graph", "graph/backward_twice", again=GraphFreedError, grad=[0, 6, 12, 18]
+)
 def _():
     x, z = recorded(lambda x: 3 * x * x, 0, 1, 2, 3)
     z.backward()
     return {"again": error(z.backward), "grad": x.grad}
 
 
-@case("seed/15_head_gradient_pieces", A=[0, 9, 36, 81], B=[0, 3, 12, 27], C=[0, 1, 2, 3], D=[0, 6, 12, 18],
-      sum=[0, 9, 36, 81])  # fmt: skip
+@case(
+    "seed/15_head_gradient_pieces",
+    A=[0, 9, 36, 81],
+    B=[0, 3, 12, 27],
+    C=[0, 1, 2, 3],
+    D=[0, 6, 12, 18],
+    sum=[0, 9, 36, 81],
+)
 def _():
     x = leaf(0, 1, 2, 3)
     with record():
@@ -334,8 +365,11 @@ def _():
     return {"rebound": rebound, "attached": x.grad}
 
 
-@case("seed/28_head_gradient_chain_rule_any_head", whole=[1.0, 0.6901233, -0.3972211, -1.317301],
-      parts=[1.0, 0.6901233, -0.3972211, -1.317301])  # fmt: skip
+@case(
+    "seed/28_head_gradient_chain_rule_any_head",
+    whole=[1.0, 0.6901233, -0.3972211, -1.317301],
+    parts=[1.0, 0.6901233, -0.3972211, -1.317301],
+)
 def _():
     x = leaf(0, 1, 2, 3)
     with record():
@@ -355,7 +389,12 @@ def _():
 # ------------------------------------------------------------------------------------------------- the graph
 
 
-@case("graph/retain_then_release", "req/add_retain", grads=[[2, 4, 6], [4, 8, 12], [6, 12, 18]], fourth=GraphFreedError)
+@case(
+    "graph/retain_then_release",
+    "req/add_retain",
+    grads=[[2, 4, 6], [4, 8, 12], [6, 12, 18]],
+    fourth=GraphFreedError,
+)
 def _():
     x, y = recorded(lambda x: x * x, 1, 2, 3, req="add")
     grads = []
@@ -374,8 +413,13 @@ def _():
     return {"a": first, "b": x.grad}
 
 
-@case("graph/two_heads_share_trunk", "graph/two_heads_share_trunk_nonlinear", "graph/freed_trunk_plus_direct_path",
-      b=GraphFreedError, x=[4, 8, 12])  # fmt: skip
+@case(
+    "graph/two_heads_share_trunk",
+    "graph/two_heads_share_trunk_nonlinear",
+    "graph/freed_trunk_plus_direct_path",
+    b=GraphFreedError,
+    x=[4, 8, 12],
+)
 def _():
     x, (a, b) = recorded(lambda x: (y := x * x, (y * 2, y * 3 + x))[1], 1, 2, 3)
     a.backward()
@@ -453,8 +497,15 @@ def _():
     return {"grad": x.grad}
 
 
-@case("graph/no_input_requires_grad", "graph/null_leaf_lifecycle", "req/null_grad_buffer", "gradfn/null_variable",
-      none=True, backward=NotRecordedError, grad=NotRecordedError)  # fmt: skip
+@case(
+    "graph/no_input_requires_grad",
+    "graph/null_leaf_lifecycle",
+    "req/null_grad_buffer",
+    "gradfn/null_variable",
+    none=True,
+    backward=NotRecordedError,
+    grad=NotRecordedError,
+)
 def _():
     x, y = recorded(lambda x: x * x, 1, 2, 3, req="null")
     return {"none": x.grad is None, "backward": error(y.backward), "grad": error(lambda: tape.grad(y, [x]))}
@@ -489,7 +540,13 @@ def _():
     return {"error": error(lambda: setattr(x, "grad", zeros(3))), "grad": x.grad}
 
 
-@case("graph/backward_inside_record", "graph/backward_inside_pause", first=[2, 4, 6], second=[3, 12, 27], third=[2, 4, 6])
+@case(
+    "graph/backward_inside_record",
+    "graph/backward_inside_pause",
+    first=[2, 4, 6],
+    second=[3, 12, 27],
+    third=[2, 4, 6],
+)
 def _():
     x = leaf(1, 2, 3)
     with record():
@@ -515,8 +572,15 @@ def _():
     return {"grad": x.grad}
 
 
-@case("graph/gap_between_records", "view/slice_of_leaf_outside_record", "view/T_outside_record", alone=NotRecordedError,
-      beside=NotRecordedError, slice=NotRecordedError, marked=[10, 40, 90])  # fmt: skip
+@case(
+    "graph/gap_between_records",
+    "view/slice_of_leaf_outside_record",
+    "view/T_outside_record",
+    alone=NotRecordedError,
+    beside=NotRecordedError,
+    slice=NotRecordedError,
+    marked=[10, 40, 90],
+)
 def _():
     x, y = recorded(lambda x: x * x, 1, 2, 3)
     y2, part = y * 10, x[0:2]
@@ -531,7 +595,13 @@ def _():
     return {**found, "marked": x.grad}
 
 
-@case("graph/numpy_breaks_chain", "graph/asscalar_in_record", explicit=[1, 4, 9], implicit=TapeError, number=TapeError)
+@case(
+    "graph/numpy_breaks_chain",
+    "graph/asscalar_in_record",
+    explicit=[1, 4, 9],
+    implicit=TapeError,
+    number=TapeError,
+)
 def _():
     x = leaf(1, 2, 3)
     with record():
@@ -551,8 +621,15 @@ def _():
     return {"none": x.grad is None, "error": failed}
 
 
-@case("graph/retain_then_mutate", "inplace/mutate_leaf_between_forward_backward", "inplace/mutate_in_pause",
-      first=[2, 4, 6], second=ModifiedError, kept=[2, 4, 6], paused=ModifiedError)  # fmt: skip
+@case(
+    "graph/retain_then_mutate",
+    "inplace/mutate_leaf_between_forward_backward",
+    "inplace/mutate_in_pause",
+    first=[2, 4, 6],
+    second=ModifiedError,
+    kept=[2, 4, 6],
+    paused=ModifiedError,
+)
 def _():
     x, y = recorded(lambda x: x * x, 1, 2, 3)
     y.backward(retain_graph=True)
@@ -569,7 +646,7 @@ def _():
 
 @case("graph/intermediate_grad_is_none", none=True, asked=[2, 2, 2])
 def _():
-    x, (y, z) = recorded(lambda x: (y := x * x, y * 2), 1, 2, 3)
+    _, (y, z) = recorded(lambda x: (y := x * x, y * 2), 1, 2, 3)
     return {"none": y.grad is None, "asked": tape.grad(z, y)}
 
 
@@ -581,8 +658,12 @@ def _():
     return {"x": x.grad, "y": y.grad}
 
 
-@case("graph/shared_constant_two_heads_other_values", "inplace/record_constant_kept_by_other_graph", a=[5, 5, 5],
-      b=[13.59141, 36.94528, 100.4277])  # fmt: skip
+@case(
+    "graph/shared_constant_two_heads_other_values",
+    "inplace/record_constant_kept_by_other_graph",
+    a=[5, 5, 5],
+    b=[13.59141, 36.94528, 100.4277],
+)
 def _():
     x, c = leaf(1, 2, 3), array([5, 5, 5])
     with record():
@@ -660,8 +741,14 @@ def _():
     return {"total": total, "grad": x.grad}
 
 
-@case("graph/nd_array_of_ndarray", "graph/copy_in_record", "graph/copyto_in_record", array=[2, 2, 2], copy=[2, 2, 2],
-      into=[2, 2, 2])  # fmt: skip
+@case(
+    "graph/nd_array_of_ndarray",
+    "graph/copy_in_record",
+    "graph/copyto_in_record",
+    array=[2, 2, 2],
+    copy=[2, 2, 2],
+    into=[2, 2, 2],
+)
 def _():
     def into(x):
         buf = zeros(3)
@@ -685,7 +772,9 @@ def _():
     }
 
 
-@case("graph/inplace_sgd_keeps_attachment", x=[0.8, 1.6, 2.4], grad=[1.6, 3.2, 4.8], second=[1.28, 2.56, 3.84])
+@case(
+    "graph/inplace_sgd_keeps_attachment", x=[0.8, 1.6, 2.4], grad=[1.6, 3.2, 4.8], second=[1.28, 2.56, 3.84]
+)
 def _():
     x, y = recorded(lambda x: x * x, 1, 2, 3)
     y.backward()
@@ -743,9 +832,19 @@ def _():
 # ------------------------------------------------------------------------------------------- head gradients
 
 
-@case("head/wrong_shape_longer", "head/wrong_shape_shorter", "head/scalar_array", "head/short_head_reads_neighbour",
-      "head/wrong_shape_on_nonelementwise", "gradfn/null_head_grad_shape", "err/failed_backward_leaves_graph",
-      errors=[ValueError] * 4, grad_function=ValueError, kept=[9, 9, 9], after=[2, 4, 6])  # fmt: skip
+@case(
+    "head/wrong_shape_longer",
+    "head/wrong_shape_shorter",
+    "head/scalar_array",
+    "head/short_head_reads_neighbour",
+    "head/wrong_shape_on_nonelementwise",
+    "gradfn/null_head_grad_shape",
+    "err/failed_backward_leaves_graph",
+    errors=[ValueError] * 4,
+    grad_function=ValueError,
+    kept=[9, 9, 9],
+    after=[2, 4, 6],
+)
 def _():
     x, y = recorded(lambda x: x * x, 1, 2, 3)
     x.grad[:] = 9
@@ -766,7 +865,14 @@ def _():
     return {"error": error(lambda: y.backward(ones((3, 2)))), "leaf": error(lambda: x.backward(ones((2, 4))))}
 
 
-@case("head/python_float", "head/numpy_array", number=[4, 8, 12], numpy=[2, 4, 6], list=[2, 40, 600], text=TypeError)
+@case(
+    "head/python_float",
+    "head/numpy_array",
+    number=[4, 8, 12],
+    numpy=[2, 4, 6],
+    list=[2, 40, 600],
+    text=TypeError,
+)
 def _():
     f = lambda x: x * x  # noqa: E731
     return {
@@ -777,8 +883,14 @@ def _():
     }
 
 
-@case("head/dtype_float64", "head/dtype_int32", "head/dtype_other_ops", "head/deferred_dtype_error_aftermath",
-      errors=[TypeError] * 4, grad=[2, 4, 6])  # fmt: skip
+@case(
+    "head/dtype_float64",
+    "head/dtype_int32",
+    "head/dtype_other_ops",
+    "head/deferred_dtype_error_aftermath",
+    errors=[TypeError] * 4,
+    grad=[2, 4, 6],
+)
 def _():
     x, y = recorded(lambda x: x * x, 1, 2, 3)
     with record():
@@ -790,8 +902,15 @@ def _():
     return {"errors": errors, "grad": x.grad}
 
 
-@case("head/not_modified", "head/mutated_after", "head/attached_head_grad", x=[2, 40, 600], u=[1, 10, 100], grad=[0, 0, 0],
-      after=[2, 40, 600])  # fmt: skip
+@case(
+    "head/not_modified",
+    "head/mutated_after",
+    "head/attached_head_grad",
+    x=[2, 40, 600],
+    u=[1, 10, 100],
+    grad=[0, 0, 0],
+    after=[2, 40, 600],
+)
 def _():
     x, y = recorded(lambda x: x * x, 1, 2, 3)
     u = leaf(1, 10, 100)
@@ -801,8 +920,15 @@ def _():
     return {"x": first, "u": kept, "grad": u.grad, "after": x.grad}
 
 
-@case("head/nan_zero_head", "head/for_scalar_head", "head/linear_in_u", special=[0, nan, 6], scalar=[10, 20, 30],
-      two=[2.763546, 0.1540074, -5.657715], one=[2.763546, 0.1540074, -5.657715])  # fmt: skip
+@case(
+    "head/nan_zero_head",
+    "head/for_scalar_head",
+    "head/linear_in_u",
+    special=[0, nan, 6],
+    scalar=[10, 20, 30],
+    two=[2.763546, 0.1540074, -5.657715],
+    one=[2.763546, 0.1540074, -5.657715],
+)
 def _():
     g = lambda x: np.sin(x) * x  # noqa: E731
     return {
@@ -824,8 +950,18 @@ def _():
 # -------------------------------------------------------------------------------------------- several heads
 
 
-@case("multi/two_heads_sum", "multi/two_heads_with_head_grads", "multi/none_head_grad", "multi/tuple_and_nonarray",
-      plain=[5, 7, 9], grads=[8, 46, 606], some=[8, 10, 12], pair=[5, 7, 9], number=TypeError, listed=TypeError)  # fmt: skip
+@case(
+    "multi/two_heads_sum",
+    "multi/two_heads_with_head_grads",
+    "multi/none_head_grad",
+    "multi/tuple_and_nonarray",
+    plain=[5, 7, 9],
+    grads=[8, 46, 606],
+    some=[8, 10, 12],
+    pair=[5, 7, 9],
+    number=TypeError,
+    listed=TypeError,
+)
 def _():
     def run(us, kind=list):
         x, heads = recorded(lambda x: (x * x, x * 3), 1, 2, 3)
@@ -842,8 +978,14 @@ def _():
     }
 
 
-@case("multi/different_shapes", "multi/head_depends_on_head", "multi/head_is_also_leaf", shapes=[3, 5, 7],
-      ancestor=[5, 16, 33], leaf=[3, 5, 7])  # fmt: skip
+@case(
+    "multi/different_shapes",
+    "multi/head_depends_on_head",
+    "multi/head_is_also_leaf",
+    shapes=[3, 5, 7],
+    ancestor=[5, 16, 33],
+    leaf=[3, 5, 7],
+)
 def _():
     def run(f):
         x, heads = recorded(f, 1, 2, 3)
@@ -860,7 +1002,11 @@ def _():
 @case("multi/length_mismatch", "multi/empty", errors=[ValueError] * 3)
 def _():
     _, (a, b) = recorded(lambda x: (x * x, x * 3), 1, 2, 3)
-    calls = [lambda: tape.backward([a, b], [ones(3)]), lambda: tape.backward([a, b], ones(3)), lambda: tape.backward([])]
+    calls = [
+        lambda: tape.backward([a, b], [ones(3)]),
+        lambda: tape.backward([a, b], ones(3)),
+        lambda: tape.backward([]),
+    ]
     return {"errors": [error(c) for c in calls]}
 
 
@@ -872,8 +1018,14 @@ def _():
     return {"error": failed, "kept": kept, "usable": x.grad}
 
 
-@case("multi/same_head_twice", "multi/same_head_twice_with_grads", twice=[4, 8, 12], grads=[[22, 44, 66]] * 2,
-      exp=[29.9011, 81.27962, 220.9409], leaf=[11, 11, 11])  # fmt: skip
+@case(
+    "multi/same_head_twice",
+    "multi/same_head_twice_with_grads",
+    twice=[4, 8, 12],
+    grads=[[22, 44, 66]] * 2,
+    exp=[29.9011, 81.27962, 220.9409],
+    leaf=[11, 11, 11],
+)
 def _():
     def run(f, us):
         x, a = recorded(f, 1, 2, 3)
@@ -903,8 +1055,15 @@ def _():
 # ------------------------------------------------------------------------------------------ grad as function
 
 
-@case("gradfn/basic", "gradfn/single_variable_returns_list", "gradfn/req_add_ignored", list=True, g=[2, 4, 6],
-      bare=[2, 4, 6], untouched=[0, 0, 0])  # fmt: skip
+@case(
+    "gradfn/basic",
+    "gradfn/single_variable_returns_list",
+    "gradfn/req_add_ignored",
+    list=True,
+    g=[2, 4, 6],
+    bare=[2, 4, 6],
+    untouched=[0, 0, 0],
+)
 def _():
     x, y = recorded(lambda x: x * x, 1, 2, 3, req="add")
     g = tape.grad(y, [x], retain_graph=True)
@@ -919,8 +1078,13 @@ def _():
     return {"two": tape.grad(y, [w, x]), "head": tape.grad(z, x, head_grads=array([1, 10, 100]))}
 
 
-@case("gradfn/variable_unattached", "gradfn/variable_intermediate", "gradfn/variable_not_in_graph_of_head",
-      errors=[NotRecordedError] * 3, intermediate=[2, 2, 2])  # fmt: skip
+@case(
+    "gradfn/variable_unattached",
+    "gradfn/variable_intermediate",
+    "gradfn/variable_not_in_graph_of_head",
+    errors=[NotRecordedError] * 3,
+    intermediate=[2, 2, 2],
+)
 def _():
     x, c, w = leaf(1, 2, 3), array([1, 1, 1]), leaf(1, 2)
     with record():
@@ -932,8 +1096,14 @@ def _():
     }
 
 
-@case("gradfn/empty_variables", "gradfn/twice", "gradfn/wrt_head_itself", empty=ValueError, twice=GraphFreedError,
-      itself=[1, 1, 1])  # fmt: skip
+@case(
+    "gradfn/empty_variables",
+    "gradfn/twice",
+    "gradfn/wrt_head_itself",
+    empty=ValueError,
+    twice=GraphFreedError,
+    itself=[1, 1, 1],
+)
 def _():
     x, y = recorded(lambda x: x * x, 1, 2, 3)
     empty = error(lambda: tape.grad(y, []))
@@ -953,9 +1123,18 @@ def derivatives(f, order: int, *values):
     return out[1:]
 
 
-@case("higher/sin_three", "higher/square_second_third", "higher/third_order",
-      sin=[[0.9553365, 0.4535961, -0.4161468], [-0.2955202, -0.8912074, -0.9092974], [-0.9553365, -0.4535961, 0.4161468]],
-      square=[[4, 32, 108], [12, 48, 108], [24, 48, 72]], product=[[4, 32, 108], [12, 48, 108], [24, 48, 72]])  # fmt: skip
+@case(
+    "higher/sin_three",
+    "higher/square_second_third",
+    "higher/third_order",
+    sin=[
+        [0.9553365, 0.4535961, -0.4161468],
+        [-0.2955202, -0.8912074, -0.9092974],
+        [-0.9553365, -0.4535961, 0.4161468],
+    ],
+    square=[[4, 32, 108], [12, 48, 108], [24, 48, 72]],
+    product=[[4, 32, 108], [12, 48, 108], [24, 48, 72]],
+)
 def _():
     return {
         "sin": derivatives(np.sin, 3, 0.3, 1.1, 2.0),
@@ -964,8 +1143,15 @@ def _():
     }
 
 
-@case("higher/second_order_cubic", "higher/grad_outside_record_scope", "higher/elemwise_mul_second", "higher/pow_scalar",
-      first=[3, 12, 27], second=[6, 12, 18], power=[6, 12, 18])  # fmt: skip
+@case(
+    "higher/second_order_cubic",
+    "higher/grad_outside_record_scope",
+    "higher/elemwise_mul_second",
+    "higher/pow_scalar",
+    first=[3, 12, 27],
+    second=[6, 12, 18],
+    power=[6, 12, 18],
+)
 def _():
     x, y = recorded(lambda x: x * x * x, 1, 2, 3)
     g = tape.grad(y, x, create_graph=True)
@@ -973,9 +1159,16 @@ def _():
     return {"first": g, "second": x.grad, "power": derivatives(lambda x: x**3, 2, 1, 2, 3)[1]}
 
 
-@case("higher/without_create_graph", "higher/combine_outside_record", "higher/create_without_retain",
-      "higher/y_backward_create_graph_param", plain=NotRecordedError, outside=NotRecordedError, freed=ValueError,
-      backward=TypeError)  # fmt: skip
+@case(
+    "higher/without_create_graph",
+    "higher/combine_outside_record",
+    "higher/create_without_retain",
+    "higher/y_backward_create_graph_param",
+    plain=NotRecordedError,
+    outside=NotRecordedError,
+    freed=ValueError,
+    backward=TypeError,
+)
 def _():
     x, y = recorded(lambda x: x * x * x, 1, 2, 3)
     freed = error(lambda: tape.grad(y, x, create_graph=True, retain_graph=False))
@@ -989,8 +1182,13 @@ def _():
     }
 
 
-@case("higher/gradient_penalty", "higher/penalty_elemwise", p=[10, 152, 756], cubic=[39, 300, 999],
-      sin=[-0.3689951, 0.3406557, -0.710577])  # fmt: skip
+@case(
+    "higher/gradient_penalty",
+    "higher/penalty_elemwise",
+    p=[10, 152, 756],
+    cubic=[39, 300, 999],
+    sin=[-0.3689951, 0.3406557, -0.710577],
+)
 def _():
     def penalty(f, *values):
         x = leaf(*values)
@@ -1013,7 +1211,12 @@ def _():
     return {"mixed": tape.grad(gx, [w, x])}
 
 
-@case("higher/grad_write_effect", before=[0, 0, 0], after=[-0.2955202, -0.8912074, -0.9092974], freed=GraphFreedError)
+@case(
+    "higher/grad_write_effect",
+    before=[0, 0, 0],
+    after=[-0.2955202, -0.8912074, -0.9092974],
+    freed=GraphFreedError,
+)
 def _():
     x, y = recorded(np.sin, 0.3, 1.1, 2.0)
     g = tape.grad(y, x, create_graph=True)
@@ -1026,24 +1229,42 @@ def _():
 
 M22 = np.array([[1.0, 2.0], [3.0, 4.0]])
 SECOND = {
-    "exp": (np.exp, [1.3499, 1.8221]), "log": (np.log, [-11.1111, -2.7778]), "log2": (np.log2, [-16.0299, -4.0075]),
-    "log10": (np.log10, [-4.8255, -1.2064]), "log1p": (np.log1p, [-0.5917, -0.3906]),
-    "expm1": (np.expm1, [1.3499, 1.8221]), "sin": (np.sin, [-0.2955, -0.5646]), "cos": (np.cos, [-0.9553, -0.8253]),
-    "tan": (np.tan, [0.6779, 2.0087]), "arcsin": (np.arcsin, [0.3456, 1.1719]),
-    "arccos": (np.arccos, [-0.3456, -1.1719]), "arctan": (np.arctan, [-0.505, -0.6488]),
-    "sinh": (np.sinh, [0.3045, 0.6367]), "cosh": (np.cosh, [1.0453, 1.1855]), "tanh": (np.tanh, [-0.5332, -0.7643]),
-    "arcsinh": (np.arcsinh, [-0.2636, -0.3783]), "arctanh": (np.arctanh, [0.7246, 2.9297]),
-    "sqrt": (np.sqrt, [-1.5215, -0.5379]), "rsqrt": (lambda x: 1 / np.sqrt(x), [15.2145, 2.6896]),
-    "cbrt": (np.cbrt, [-1.6529, -0.5206]), "rcbrt": (lambda x: 1 / np.cbrt(x), [7.3768, 1.4637]),
-    "square": (np.square, [2, 2]), "reciprocal": (np.reciprocal, [74.0741, 9.2593]),
-    "sigmoid": (lambda x: 1 / (1 + np.exp(-x)), [-0.0364, -0.0666]), "relu": (lambda x: np.maximum(x, 0) * x, [2, 2]),
-    "abs": (lambda x: np.abs(x) * x, [2, 2]), "x*x": (lambda x: x * x, [2, 2]),
-    "transpose": (lambda x: np.square(x.T), [2, 2]), "clip": (lambda x: np.square(np.clip(x, 0, 0.5)), [2, 0]),
-    "copy": (lambda x: np.square(x.copy()), [2, 2]), "square(sum)": (lambda x: np.square(x.sum()), [4, 4]),
-    "square(dot)": (lambda x: np.square(np.dot(M22, x)), [48, 68]), "square(x[0:1])": (lambda x: np.square(x[0:1]), [2, 0]),
+    "exp": (np.exp, [1.3499, 1.8221]),
+    "log": (np.log, [-11.1111, -2.7778]),
+    "log2": (np.log2, [-16.0299, -4.0075]),
+    "log10": (np.log10, [-4.8255, -1.2064]),
+    "log1p": (np.log1p, [-0.5917, -0.3906]),
+    "expm1": (np.expm1, [1.3499, 1.8221]),
+    "sin": (np.sin, [-0.2955, -0.5646]),
+    "cos": (np.cos, [-0.9553, -0.8253]),
+    "tan": (np.tan, [0.6779, 2.0087]),
+    "arcsin": (np.arcsin, [0.3456, 1.1719]),
+    "arccos": (np.arccos, [-0.3456, -1.1719]),
+    "arctan": (np.arctan, [-0.505, -0.6488]),
+    "sinh": (np.sinh, [0.3045, 0.6367]),
+    "cosh": (np.cosh, [1.0453, 1.1855]),
+    "tanh": (np.tanh, [-0.5332, -0.7643]),
+    "arcsinh": (np.arcsinh, [-0.2636, -0.3783]),
+    "arctanh": (np.arctanh, [0.7246, 2.9297]),
+    "sqrt": (np.sqrt, [-1.5215, -0.5379]),
+    "rsqrt": (lambda x: 1 / np.sqrt(x), [15.2145, 2.6896]),
+    "cbrt": (np.cbrt, [-1.6529, -0.5206]),
+    "rcbrt": (lambda x: 1 / np.cbrt(x), [7.3768, 1.4637]),
+    "square": (np.square, [2, 2]),
+    "reciprocal": (np.reciprocal, [74.0741, 9.2593]),
+    "sigmoid": (lambda x: 1 / (1 + np.exp(-x)), [-0.0364, -0.0666]),
+    "relu": (lambda x: np.maximum(x, 0) * x, [2, 2]),
+    "abs": (lambda x: np.abs(x) * x, [2, 2]),
+    "x*x": (lambda x: x * x, [2, 2]),
+    "transpose": (lambda x: np.square(x.T), [2, 2]),
+    "clip": (lambda x: np.square(np.clip(x, 0, 0.5)), [2, 0]),
+    "copy": (lambda x: np.square(x.copy()), [2, 2]),
+    "square(sum)": (lambda x: np.square(x.sum()), [4, 4]),
+    "square(dot)": (lambda x: np.square(np.dot(M22, x)), [48, 68]),
+    "square(x[0:1])": (lambda x: np.square(x[0:1]), [2, 0]),
     "square(take)": (lambda x: np.square(np.take(x, [0, 0, 1])), [4, 2]),
     "where": (lambda x: np.where(x > 0.5, np.square(x), np.sin(x)), [-0.2955, 2]),
-}  # fmt: skip
+}
 
 
 @case("higher/support_matrix", second=[want for _, want in SECOND.values()], arccosh=[-2.2681, -0.8212])
@@ -1053,13 +1274,22 @@ def _():
         tape.grad(y, x, create_graph=True).backward()
         return x.grad
 
-    return {"second": [second(f, 0.3, 0.6) for f, _ in SECOND.values()], "arccosh": second(np.arccosh, 1.3, 1.6)}
+    return {
+        "second": [second(f, 0.3, 0.6) for f, _ in SECOND.values()],
+        "arccosh": second(np.arccosh, 1.3, 1.6),
+    }
 
 
 # ------------------------------------------------------------------------------ grad_req and mark_variables
 
 
-@case("req/write_twice", "req/add_accumulates", write=[[1] * 3, [10] * 3], add=[[1] * 3, [11] * 3, [111] * 3], zeroed=[7] * 3)
+@case(
+    "req/write_twice",
+    "req/add_accumulates",
+    write=[[1] * 3, [10] * 3],
+    add=[[1] * 3, [11] * 3, [111] * 3],
+    zeroed=[7] * 3,
+)
 def _():
     def run(x, ks):
         for k in ks:
@@ -1074,8 +1304,14 @@ def _():
     return {"write": list(run(leaf(1, 2, 3), (1, 10))), "add": added, "zeroed": next(run(x, (7,)))}
 
 
-@case("req/add_with_fanout", "req/write_with_fanout", "req/add_reattach_resets", add=[[6, 8, 10], [12, 16, 20]],
-      write=[[6, 8, 10]] * 2, reset=[0, 0, 0])  # fmt: skip
+@case(
+    "req/add_with_fanout",
+    "req/write_with_fanout",
+    "req/add_reattach_resets",
+    add=[[6, 8, 10], [12, 16, 20]],
+    write=[[6, 8, 10]] * 2,
+    reset=[0, 0, 0],
+)
 def _():
     def run(x):
         grads = []
@@ -1098,8 +1334,17 @@ def _():
     return {"errors": [error(lambda r=r: x.attach_grad(r)) for r in ("sum", True)]}
 
 
-@case("mark/custom_buffer", "mark/add_into_prefilled", "mark/list_of_reqs", before=[9] * 3, write=[2, 4, 6],
-      same=True, add=[11, 13, 15], gx=[4, 5, 6], gw=[2, 3, 4])  # fmt: skip
+@case(
+    "mark/custom_buffer",
+    "mark/add_into_prefilled",
+    "mark/list_of_reqs",
+    before=[9] * 3,
+    write=[2, 4, 6],
+    same=True,
+    add=[11, 13, 15],
+    gx=[4, 5, 6],
+    gw=[2, 3, 4],
+)
 def _():
     def run(req):
         x, g = array([1, 2, 3]), array([9, 9, 9])
@@ -1119,7 +1364,14 @@ def _():
     return {"before": before, "write": g, "same": x.grad is g, "add": run("add")[1], "gx": gx, "gw": gw}
 
 
-@case("mark/wrong_shape", "mark/wrong_dtype", "mark/shared_buffer", shape=ValueError, dtype=TypeError, shared=ValueError)
+@case(
+    "mark/wrong_shape",
+    "mark/wrong_dtype",
+    "mark/shared_buffer",
+    shape=ValueError,
+    dtype=TypeError,
+    shared=ValueError,
+)
 def _():
     x, w, g = array([1, 2, 3]), array([4, 5, 6]), zeros(3)
     return {
@@ -1180,9 +1432,15 @@ def _():
 # ------------------------------------------------------------------------------------------ writing in place
 
 
-@case("inplace/record_iadd_leaf", "inplace/record_setitem_all_leaf", "inplace/record_setitem_array_leaf",
-      "inplace/record_setitem_index_leaf", "inplace/record_setitem_numpy_leaf", errors=[ModifiedError] * 5,
-      kept=[1, 2, 3])  # fmt: skip
+@case(
+    "inplace/record_iadd_leaf",
+    "inplace/record_setitem_all_leaf",
+    "inplace/record_setitem_array_leaf",
+    "inplace/record_setitem_index_leaf",
+    "inplace/record_setitem_numpy_leaf",
+    errors=[ModifiedError] * 5,
+    kept=[1, 2, 3],
+)
 def _():
     x = leaf(1, 2, 3)
     writes = [
@@ -1215,10 +1473,19 @@ def _():
         y *= x
         return y
 
-    return {"add": gradient(add, [1, 2, 3]), "set": gradient(first_to_zero, [1, 2, 3]), "mul": gradient(mul, [1, 2, 3])}
+    return {
+        "add": gradient(add, [1, 2, 3]),
+        "set": gradient(first_to_zero, [1, 2, 3]),
+        "mul": gradient(mul, [1, 2, 3]),
+    }
 
 
-@case("inplace/record_constant_before_use", "inplace/record_constant_after_use", before=[2, 2, 2], after=ModifiedError)
+@case(
+    "inplace/record_constant_before_use",
+    "inplace/record_constant_after_use",
+    before=[2, 2, 2],
+    after=ModifiedError,
+)
 def _():
     x, c = leaf(1, 2, 3), array([1, 1, 1])
     with record():
@@ -1232,8 +1499,14 @@ def _():
     return {"before": before, "after": error(y.backward)}
 
 
-@case("inplace/buffer_write_full", "inplace/buffer_write_single", "inplace/buffer_write_loop", full=[8, 16, 24],
-      single=[2, 0, 0], loop=[1, 2, 3])  # fmt: skip
+@case(
+    "inplace/buffer_write_full",
+    "inplace/buffer_write_single",
+    "inplace/buffer_write_loop",
+    full=[8, 16, 24],
+    single=[2, 0, 0],
+    loop=[1, 2, 3],
+)
 def _():
     def full(x):
         buf = zeros(3)
@@ -1254,8 +1527,13 @@ def _():
     return {name: gradient(f, [1, 2, 3]) for name, f in (("full", full), ("single", single), ("loop", loop))}
 
 
-@case("inplace/mutate_constant_between_forward_backward", "inplace/mutate_output_between_forward_backward",
-      "inplace/mutate_intermediate_by_iadd_outside", errors=[ModifiedError] * 3, grad=[0, 0, 0])  # fmt: skip
+@case(
+    "inplace/mutate_constant_between_forward_backward",
+    "inplace/mutate_output_between_forward_backward",
+    "inplace/mutate_intermediate_by_iadd_outside",
+    errors=[ModifiedError] * 3,
+    grad=[0, 0, 0],
+)
 def _():
     x, c = leaf(1, 2, 3), array([2, 2, 2])
     with record():
@@ -1267,8 +1545,14 @@ def _():
     return {"errors": [error(h.backward) for h in (by_constant, e, z)], "grad": x.grad}
 
 
-@case("inplace/leaf_changed_before_record", "inplace/grad_buffer_change_in_record",
-      "inplace/record_constant_after_use_and_free", grad=[20, 6, 8], zeroed=[0, 0, 0], constant=[11, 11, 11])  # fmt: skip
+@case(
+    "inplace/leaf_changed_before_record",
+    "inplace/grad_buffer_change_in_record",
+    "inplace/record_constant_after_use_and_free",
+    grad=[20, 6, 8],
+    zeroed=[0, 0, 0],
+    constant=[11, 11, 11],
+)
 def _():
     x, c = leaf(1, 2, 3), array([1, 1, 1])
     x += 1
@@ -1289,7 +1573,13 @@ def _():
     return {"grad": first, "zeroed": zeroed, "constant": x.grad}
 
 
-@case("inplace/slice_view_writes_through", "view/reshape_shares", x=[9, 9, 3, 4], reshaped=[99, 9, 3, 4], none=True)
+@case(
+    "inplace/slice_view_writes_through",
+    "view/reshape_shares",
+    x=[9, 9, 3, 4],
+    reshaped=[99, 9, 3, 4],
+    none=True,
+)
 def _():
     x = leaf(1, 2, 3, 4)
     v = x[0:2]
@@ -1328,10 +1618,31 @@ def flags():
     return tape.is_recording(), tape.is_training()
 
 
-@case("scope/default_off", "scope/record_flags", "scope/as_target", flags=[
-    (False, False), (True, True), (False, False), (True, True), (False, False), (True, True), (False, True),
-    (True, False), (True, True), (True, False), (True, True), (True, False), (True, True), (False, True),
-    (False, False), (False, False), (False, False)], target=True)  # fmt: skip
+@case(
+    "scope/default_off",
+    "scope/record_flags",
+    "scope/as_target",
+    flags=[
+        (False, False),
+        (True, True),
+        (False, False),
+        (True, True),
+        (False, False),
+        (True, True),
+        (False, True),
+        (True, False),
+        (True, True),
+        (True, False),
+        (True, True),
+        (True, False),
+        (True, True),
+        (False, True),
+        (False, False),
+        (False, False),
+        (False, False),
+    ],
+    target=True,
+)
 def _():
     r = [flags()]
     with record() as target:
@@ -1363,8 +1674,13 @@ def _():
     return {"flags": [*r, flags()], "target": target is None}
 
 
-@case("scope/exception_restores", "scope/record_not_entered", "scope/set_recording_manual", flags=(False, False),
-      manual=[False, True, False, True])  # fmt: skip
+@case(
+    "scope/exception_restores",
+    "scope/record_not_entered",
+    "scope/set_recording_manual",
+    flags=(False, False),
+    manual=[False, True, False, True],
+)
 def _():
     def fail():
         with record():
@@ -1372,7 +1688,12 @@ def _():
 
     error(fail)
     record()
-    manual = [tape.set_recording(True), tape.set_recording(False), tape.set_training(True), tape.set_training(False)]
+    manual = [
+        tape.set_recording(True),
+        tape.set_recording(False),
+        tape.set_training(True),
+        tape.set_training(False),
+    ]
     return {"flags": flags(), "manual": manual}
 
 
@@ -1414,8 +1735,16 @@ def _():
     return {"train": run(True) == (True, [0.0, 2.0]), "predict": run(False) == (True, [1.0])}
 
 
-@case("scope/scope_object_reused", "scope/scopes_exit_out_of_order", "scope/generator_leak", reused=False, order=TapeError,
-      after=False, inside=True, closed=False)  # fmt: skip
+@case(
+    "scope/scope_object_reused",
+    "scope/scopes_exit_out_of_order",
+    "scope/generator_leak",
+    reused=False,
+    order=TapeError,
+    after=False,
+    inside=True,
+    closed=False,
+)
 def _():
     s = record()
     with s, s:
@@ -1515,7 +1844,12 @@ def _():
     return {"direct": run(lambda a: a), "indirect": run(lambda a: a * 1)}
 
 
-@case("func/retain_twice", "func/state_inside", grad=[2, 2, 2], flags=[(False, True), (False, False), (False, False)])
+@case(
+    "func/retain_twice",
+    "func/state_inside",
+    grad=[2, 2, 2],
+    flags=[(False, True), (False, False), (False, False)],
+)
 def _():
     seen = []
 
@@ -1533,9 +1867,20 @@ def _():
     return {"grad": a.grad, "flags": seen}
 
 
-@case("func/same_input_twice", "func/constant_input_first", "func/numpy_inside", "func/nonarray_input", "func/kwargs",
-      "func/returns_input", twice=[11, 11, 11], constant=[7, 7, 7], numpy=[2.970199, 2.883129], other=[2, 2, 2],
-      keyword=[3, 3, 3], itself=[-1, -1, -1])  # fmt: skip
+@case(
+    "func/same_input_twice",
+    "func/constant_input_first",
+    "func/numpy_inside",
+    "func/nonarray_input",
+    "func/kwargs",
+    "func/returns_input",
+    twice=[11, 11, 11],
+    constant=[7, 7, 7],
+    numpy=[2.970199, 2.883129],
+    other=[2, 2, 2],
+    keyword=[3, 3, 3],
+    itself=[-1, -1, -1],
+)
 def _():
     product = function(lambda self, a, b: a * b, lambda self, dy: (dy * 10, dy * 1))
     second = function(lambda self, a, b: a * b, lambda self, dy: (dy * 1, dy * 7))
@@ -1561,9 +1906,18 @@ def _():
     }
 
 
-@case("func/wrong_count", "func/wrong_count_one_input", "func/wrong_type", "func/wrong_shape", "func/return_none",
-      "func/wrong_shape_elementwise", "func/exception_in_backward", "func/error_aftermath",
-      errors=[ValueError, TypeError, ValueError, TypeError, ValueError, ZeroDivisionError], kept=[0, 0, 0])  # fmt: skip
+@case(
+    "func/wrong_count",
+    "func/wrong_count_one_input",
+    "func/wrong_type",
+    "func/wrong_shape",
+    "func/return_none",
+    "func/wrong_shape_elementwise",
+    "func/exception_in_backward",
+    "func/error_aftermath",
+    errors=[ValueError, TypeError, ValueError, TypeError, ValueError, ZeroDivisionError],
+    kept=[0, 0, 0],
+)
 def _():
     x = leaf(1, 2, 3)
     returned = [
@@ -1611,8 +1965,15 @@ def _():
 # ----------------------------------------------------------------------------------- constants and dtypes
 
 
-@case("block/blockgrad", "block/all_paths_blocked", "block/all_paths_blocked_add", some=[1, 4, 9], all=[0, 0, 0],
-      add=[9, 9, 9], detached=DetachedError)  # fmt: skip
+@case(
+    "block/blockgrad",
+    "block/all_paths_blocked",
+    "block/all_paths_blocked_add",
+    some=[1, 4, 9],
+    all=[0, 0, 0],
+    add=[9, 9, 9],
+    detached=DetachedError,
+)
 def _():
     def blocked(req):
         x, y = recorded(lambda x: tape.stop_gradient(x * x), 1, 2, 3, req=req)
@@ -1629,15 +1990,30 @@ def _():
     }
 
 
-@case("dtype/int32", "dtype/int_half_factor", "dtype/int64_uint8", "dtype/bool", "dtype/bool_grad", "dtype/int_loss_trap",
-      errors=[TypeError] * 5)  # fmt: skip
+@case(
+    "dtype/int32",
+    "dtype/int_half_factor",
+    "dtype/int64_uint8",
+    "dtype/bool",
+    "dtype/bool_grad",
+    "dtype/int_loss_trap",
+    errors=[TypeError] * 5,
+)
 def _():
     dtypes = (np.int32, np.int64, np.uint8, np.int8, bool)
     return {"errors": [error(array([1, 0, 1], d).attach_grad) for d in dtypes]}
 
 
-@case("dtype/astype_in_record", "dtype/float64_float16", "dtype/mixed", cast=[2.5, 2.5, 2.5], kept=True, through=[0, 0, 0],
-      mixed=True, half=[2, 4, 6])  # fmt: skip
+@case(
+    "dtype/astype_in_record",
+    "dtype/float64_float16",
+    "dtype/mixed",
+    cast=[2.5, 2.5, 2.5],
+    kept=True,
+    through=[0, 0, 0],
+    mixed=True,
+    half=[2, 4, 6],
+)
 def _():
     def typed(dtype, f):
         x = array([1, 2, 3], dtype)
@@ -1667,9 +2043,16 @@ def _():
 # ---------------------------------------------------------------------------------- broadcasting and control
 
 
-@case("bcast/vector_times_matrix", "bcast/keepdim", "bcast/one_element", "bcast/broadcast_to_axis",
-      rows=[[[10, 20, 30], [10, 20, 30]], [5, 7, 9]], keep=[[[60], [60]], [[3, 3, 3]]], one=[[10, 10, 10], [6]],
-      to=[[6], [15]])  # fmt: skip
+@case(
+    "bcast/vector_times_matrix",
+    "bcast/keepdim",
+    "bcast/one_element",
+    "bcast/broadcast_to_axis",
+    rows=[[[10, 20, 30], [10, 20, 30]], [5, 7, 9]],
+    keep=[[[60], [60]], [[3, 3, 3]]],
+    one=[[10, 10, 10], [6]],
+    to=[[6], [15]],
+)
 def _():
     mul = lambda x, w: x * w  # noqa: E731
     return {
@@ -1684,7 +2067,12 @@ def _():
 def _():
     x = leaf(1, 2, 3)
     with record():
-        calls = [lambda: x * array([1, 2]), lambda: np.dot(x, ones(2)), lambda: x.reshape((2, 2)), lambda: x[5]]
+        calls = [
+            lambda: x * array([1, 2]),
+            lambda: np.dot(x, ones(2)),
+            lambda: x.reshape((2, 2)),
+            lambda: x[5],
+        ]
         return {"errors": [error(c) for c in calls]}
 
 
@@ -1695,8 +2083,17 @@ def _():
     return {"x": x, "w": w}
 
 
-@case("flow/if_on_value", "flow/while_doubling", "flow/for_power", "flow/recursion", plus=[2, 4, 6], minus=[-3, -3, -3],
-      doubled=[256, 256], power=[5, 80, 405], recursive=[4, 32, 108])  # fmt: skip
+@case(
+    "flow/if_on_value",
+    "flow/while_doubling",
+    "flow/for_power",
+    "flow/recursion",
+    plus=[2, 4, 6],
+    minus=[-3, -3, -3],
+    doubled=[256, 256],
+    power=[5, 80, 405],
+    recursive=[4, 32, 108],
+)
 def _():
     def branch(x):
         return x * x if (x.sum() > 0).item() else x * -3
@@ -1725,8 +2122,15 @@ def _():
     }
 
 
-@case("flow/bool_of_vector", "flow/truth_of_recorded_scalar", "err/asscalar", vector=ValueError, one=True, grad=[36],
-      item=ValueError)  # fmt: skip
+@case(
+    "flow/bool_of_vector",
+    "flow/truth_of_recorded_scalar",
+    "err/asscalar",
+    vector=ValueError,
+    one=True,
+    grad=[36],
+    item=ValueError,
+)
 def _():
     return {
         "vector": error(lambda: bool(array([1, 2, 3]) > 0)),
@@ -1736,8 +2140,15 @@ def _():
     }
 
 
-@case("flow/where", "flow/comparison_gradient", "ops/where_nan_leak", where=[10, 10, 4], compare=[0, 0, 0],
-      mask=[0, 0, 1], safe=[0, 0.25])  # fmt: skip
+@case(
+    "flow/where",
+    "flow/comparison_gradient",
+    "ops/where_nan_leak",
+    where=[10, 10, 4],
+    compare=[0, 0, 0],
+    mask=[0, 0, 1],
+    safe=[0, 0.25],
+)
 def _():
     with np.errstate(invalid="ignore"):
         safe = gradient(lambda x: np.where(x > 0, np.sqrt(x), zeros(2)), [-1, 4])
@@ -1752,23 +2163,36 @@ def _():
 # ----------------------------------------------------------------------------------------------- operations
 
 UNARY = {
-    "exp": (np.exp, [1.284025, 3.297442, 6.351]), "log": (np.log, [4, 4, 4]),
-    "sin": (np.sin, [0.9689124, 1.755165, 2.195066]), "cos": (np.cos, [-0.247404, -0.9588511, -2.044916]),
-    "tan": (np.tan, [1.065199, 2.596893, 5.603616]), "tanh": (np.tanh, [0.9400148, 1.572895, 1.789757]),
+    "exp": (np.exp, [1.284025, 3.297442, 6.351]),
+    "log": (np.log, [4, 4, 4]),
+    "sin": (np.sin, [0.9689124, 1.755165, 2.195066]),
+    "cos": (np.cos, [-0.247404, -0.9588511, -2.044916]),
+    "tan": (np.tan, [1.065199, 2.596893, 5.603616]),
+    "tanh": (np.tanh, [0.9400148, 1.572895, 1.789757]),
     "sigmoid": (lambda x: 1 / (1 + np.exp(-x)), [0.2461341, 0.4700074, 0.653685]),
-    "sqrt": (np.sqrt, [1, 1.414214, 1.732051]), "rsqrt": (lambda x: 1 / np.sqrt(x), [-4, -2.828427, -2.309401]),
-    "square": (np.square, [0.5, 2, 4.5]), "reciprocal": (np.reciprocal, [-16, -8, -5.333333]),
-    "arcsin": (np.arcsin, [1.032796, 2.309401, 4.535574]), "arccos": (np.arccos, [-1.032796, -2.309401, -4.535574]),
-    "arctan": (np.arctan, [0.9411765, 1.6, 1.92]), "sinh": (np.sinh, [1.031413, 2.255252, 3.88405]),
-    "cosh": (np.cosh, [0.2526123, 1.042191, 2.46695]), "log1p": (np.log1p, [0.8, 1.333333, 1.714286]),
-    "expm1": (np.expm1, [1.284025, 3.297442, 6.351]), "log2": (np.log2, [5.77078, 5.77078, 5.77078]),
-    "log10": (np.log10, [1.737178, 1.737178, 1.737178]), "cbrt": (np.cbrt, [0.8399473, 1.058267, 1.211414]),
+    "sqrt": (np.sqrt, [1, 1.414214, 1.732051]),
+    "rsqrt": (lambda x: 1 / np.sqrt(x), [-4, -2.828427, -2.309401]),
+    "square": (np.square, [0.5, 2, 4.5]),
+    "reciprocal": (np.reciprocal, [-16, -8, -5.333333]),
+    "arcsin": (np.arcsin, [1.032796, 2.309401, 4.535574]),
+    "arccos": (np.arccos, [-1.032796, -2.309401, -4.535574]),
+    "arctan": (np.arctan, [0.9411765, 1.6, 1.92]),
+    "sinh": (np.sinh, [1.031413, 2.255252, 3.88405]),
+    "cosh": (np.cosh, [0.2526123, 1.042191, 2.46695]),
+    "log1p": (np.log1p, [0.8, 1.333333, 1.714286]),
+    "expm1": (np.expm1, [1.284025, 3.297442, 6.351]),
+    "log2": (np.log2, [5.77078, 5.77078, 5.77078]),
+    "log10": (np.log10, [1.737178, 1.737178, 1.737178]),
+    "cbrt": (np.cbrt, [0.8399473, 1.058267, 1.211414]),
     "softsign": (lambda x: x / (1 + np.abs(x)), [0.64, 0.8888889, 0.9795918]),
-    "relu": (lambda x: np.maximum(x, 0), [1, 2, 3]), "abs": (np.abs, [1, 2, 3]), "negative": (np.negative, [-1, -2, -3]),
-    "degrees": (np.degrees, [57.29578, 114.5916, 171.8873]), "radians": (np.radians, [0.01745329, 0.03490658, 0.05235988]),
+    "relu": (lambda x: np.maximum(x, 0), [1, 2, 3]),
+    "abs": (np.abs, [1, 2, 3]),
+    "negative": (np.negative, [-1, -2, -3]),
+    "degrees": (np.degrees, [57.29578, 114.5916, 171.8873]),
+    "radians": (np.radians, [0.01745329, 0.03490658, 0.05235988]),
     "softmax": (lambda x: (e := np.exp(x - x.max())) / e.sum(), [-0.2962188, -0.0538567, 0.3500756]),
     "log_softmax": (lambda x: x - np.log(np.exp(x).sum()), [-0.5256535, 0.041022, 0.4846228]),
-}  # fmt: skip
+}
 
 
 @case("ops/elementwise_values", grads=[want for _, want in UNARY.values()])
@@ -1776,30 +2200,73 @@ def _():
     return {"grads": [gradient(f, [0.25, 0.5, 0.75], head=[1, 2, 3]) for f, _ in UNARY.values()]}
 
 
-@case("ops/binary", add=[[1] * 3, [1] * 3], sub=[[1] * 3, [-1] * 3], mul=[[4, 5, 0.5], [1, 2, 3]],
-      div=[[0.25, 0.2, 2], [-0.0625, -0.08, -12]], pow=[[4, 80, 0.2886751], [0, 22.18071, 1.902852]],
-      mod=[[1, 1, 1], [0, 0, -6]],
-      hypot=[[0.2425356, 0.3713907, 0.9863939], [0.9701425, 0.9284767, 0.164399]])  # fmt: skip
+@case(
+    "ops/binary",
+    add=[[1] * 3, [1] * 3],
+    sub=[[1] * 3, [-1] * 3],
+    mul=[[4, 5, 0.5], [1, 2, 3]],
+    div=[[0.25, 0.2, 2], [-0.0625, -0.08, -12]],
+    pow=[[4, 80, 0.2886751], [0, 22.18071, 1.902852]],
+    mod=[[1, 1, 1], [0, 0, -6]],
+    hypot=[[0.2425356, 0.3713907, 0.9863939], [0.9701425, 0.9284767, 0.164399]],
+)
 def _():
-    functions = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "pow": np.power,
-                 "mod": np.mod, "hypot": np.hypot}  # fmt: skip
+    functions = {
+        "add": np.add,
+        "sub": np.subtract,
+        "mul": np.multiply,
+        "div": np.divide,
+        "pow": np.power,
+        "mod": np.mod,
+        "hypot": np.hypot,
+    }
     return {name: gradient(f, [1, 2, 3], [4, 5, 0.5]) for name, f in functions.items()}
 
 
-@case("ops/scalar_left", grads=[[-1, -1, -1], [1, 1, 1], [-2, -0.5, -0.125], [0.5, 0.5, 0.5], [3.295837, 9.88751, 88.98759],
-      [3, 12, 48], [-7, -3, -1], [-1, -1, -1], [-0.5, -0.1767767, -0.0625]])  # fmt: skip
+@case(
+    "ops/scalar_left",
+    grads=[
+        [-1, -1, -1],
+        [1, 1, 1],
+        [-2, -0.5, -0.125],
+        [0.5, 0.5, 0.5],
+        [3.295837, 9.88751, 88.98759],
+        [3, 12, 48],
+        [-7, -3, -1],
+        [-1, -1, -1],
+        [-0.5, -0.1767767, -0.0625],
+    ],
+)
 def _():
-    functions = [lambda x: 2 - x, lambda x: x - 2, lambda x: 2 / x, lambda x: x / 2, lambda x: 3**x, lambda x: x**3,
-                 lambda x: 7 % x, lambda x: -x, lambda x: x**-0.5]  # fmt: skip
+    functions = [
+        lambda x: 2 - x,
+        lambda x: x - 2,
+        lambda x: 2 / x,
+        lambda x: x / 2,
+        lambda x: 3**x,
+        lambda x: x**3,
+        lambda x: 7 % x,
+        lambda x: -x,
+        lambda x: x**-0.5,
+    ]
     return {"grads": [gradient(f, [1, 2, 4]) for f in functions]}
 
 
 X23 = [[1, 2, 3], [4, 5, 6]]
 
 
-@case("ops/reduce", sum=[[1] * 3] * 2, axis0=[[1, 10, 100]] * 2, axis1=[[1] * 3, [10] * 3], keep=[[1] * 3, [10] * 3],
-      last=[[1] * 3, [10] * 3], mean=[[1 / 6] * 3] * 2, mean0=[[0.5] * 3] * 2, max=[[0, 0, 1], [0, 0, 10]],
-      cumsum=[[3, 2, 1]] * 2)  # fmt: skip
+@case(
+    "ops/reduce",
+    sum=[[1] * 3] * 2,
+    axis0=[[1, 10, 100]] * 2,
+    axis1=[[1] * 3, [10] * 3],
+    keep=[[1] * 3, [10] * 3],
+    last=[[1] * 3, [10] * 3],
+    mean=[[1 / 6] * 3] * 2,
+    mean0=[[0.5] * 3] * 2,
+    max=[[0, 0, 1], [0, 0, 10]],
+    cumsum=[[3, 2, 1]] * 2,
+)
 def _():
     return {
         "sum": gradient(np.sum, X23),
@@ -1814,10 +2281,19 @@ def _():
     }
 
 
-@case("ops/dot", "ops/dot_same_variable", vv=[[4, 5, 6], [1, 2, 3]], mv=[[[5, 6], [5, 6]], [4, 6]],
-      vm=[[3, 7], [[5, 5], [6, 6]]], mm=[[[11, 15], [11, 15]], [[4, 4], [6, 6]]],
-      tm=[[[11, 11], [15, 15]], [[3, 3], [7, 7]]], batch=[[[[5, 6]], [[7, 8]]], [[[1], [2]], [[3], [4]]]],
-      at=[[4, 5, 6], [1, 2, 3]], error=ValueError, same=[[7, 11], [9, 13]])  # fmt: skip
+@case(
+    "ops/dot",
+    "ops/dot_same_variable",
+    vv=[[4, 5, 6], [1, 2, 3]],
+    mv=[[[5, 6], [5, 6]], [4, 6]],
+    vm=[[3, 7], [[5, 5], [6, 6]]],
+    mm=[[[11, 15], [11, 15]], [[4, 4], [6, 6]]],
+    tm=[[[11, 11], [15, 15]], [[3, 3], [7, 7]]],
+    batch=[[[[5, 6]], [[7, 8]]], [[[1], [2]], [[3], [4]]]],
+    at=[[4, 5, 6], [1, 2, 3]],
+    error=ValueError,
+    same=[[7, 11], [9, 13]],
+)
 def _():
     A, B = [[1, 2], [3, 4]], [[5, 6], [7, 8]]
     return {
@@ -1839,24 +2315,41 @@ def weighed(f):
 
 
 SHAPES = [
-    (lambda x: x.reshape((3, 2)), [[1, 2, 3], [4, 5, 6]]), (lambda x: x.reshape(-1), [[1, 2, 3], [4, 5, 6]]),
-    (lambda x: x.T, [[1, 3, 5], [2, 4, 6]]), (lambda x: x[0], [[1, 2, 3], [0, 0, 0]]),
-    (lambda x: x[:, 1], [[0, 1, 0], [0, 2, 0]]), (lambda x: x[0:1], [[1, 2, 3], [0, 0, 0]]),
-    (lambda x: x[:, ::2], [[1, 0, 2], [3, 0, 4]]), (lambda x: x[::-1], [[4, 5, 6], [1, 2, 3]]),
-    (lambda x: x[1, 2], [[0, 0, 0], [0, 0, 1]]), (lambda x: x[array([0, 0, 1], int)], [[5, 7, 9], [7, 8, 9]]),
-    (lambda x: x[[0, 0, 1]], [[5, 7, 9], [7, 8, 9]]), (lambda x: x[[0, 1], [2, 2]], [[0, 0, 1], [0, 0, 2]]),
-    (lambda x: np.take(x, [1, 1], axis=0), [[0, 0, 0], [5, 7, 9]]), (lambda x: x[[0, 1], [0, 2]], [[1, 0, 0], [0, 0, 2]]),
-    (lambda x: x[:, 1:3], [[0, 1, 2], [0, 3, 4]]), (lambda x: np.concatenate([x, x]), [[8, 10, 12], [14, 16, 18]]),
-    (lambda x: np.stack([x, x]), [[8, 10, 12], [14, 16, 18]]), (lambda x: np.split(x, 3, 1)[1], [[0, 1, 0], [0, 2, 0]]),
+    (lambda x: x.reshape((3, 2)), [[1, 2, 3], [4, 5, 6]]),
+    (lambda x: x.reshape(-1), [[1, 2, 3], [4, 5, 6]]),
+    (lambda x: x.T, [[1, 3, 5], [2, 4, 6]]),
+    (lambda x: x[0], [[1, 2, 3], [0, 0, 0]]),
+    (lambda x: x[:, 1], [[0, 1, 0], [0, 2, 0]]),
+    (lambda x: x[0:1], [[1, 2, 3], [0, 0, 0]]),
+    (lambda x: x[:, ::2], [[1, 0, 2], [3, 0, 4]]),
+    (lambda x: x[::-1], [[4, 5, 6], [1, 2, 3]]),
+    (lambda x: x[1, 2], [[0, 0, 0], [0, 0, 1]]),
+    (lambda x: x[array([0, 0, 1], int)], [[5, 7, 9], [7, 8, 9]]),
+    (lambda x: x[[0, 0, 1]], [[5, 7, 9], [7, 8, 9]]),
+    (lambda x: x[[0, 1], [2, 2]], [[0, 0, 1], [0, 0, 2]]),
+    (lambda x: np.take(x, [1, 1], axis=0), [[0, 0, 0], [5, 7, 9]]),
+    (lambda x: x[[0, 1], [0, 2]], [[1, 0, 0], [0, 0, 2]]),
+    (lambda x: x[:, 1:3], [[0, 1, 2], [0, 3, 4]]),
+    (lambda x: np.concatenate([x, x]), [[8, 10, 12], [14, 16, 18]]),
+    (lambda x: np.stack([x, x]), [[8, 10, 12], [14, 16, 18]]),
+    (lambda x: np.split(x, 3, 1)[1], [[0, 1, 0], [0, 2, 0]]),
     (lambda x: np.tile(x, (2, 1)), [[8, 10, 12], [14, 16, 18]]),
-    (lambda x: np.repeat(x, 2, axis=0), [[5, 7, 9], [17, 19, 21]]), (lambda x: np.flip(x, 0), [[4, 5, 6], [1, 2, 3]]),
+    (lambda x: np.repeat(x, 2, axis=0), [[5, 7, 9], [17, 19, 21]]),
+    (lambda x: np.flip(x, 0), [[4, 5, 6], [1, 2, 3]]),
     (lambda x: np.expand_dims(x, 0), [[1, 2, 3], [4, 5, 6]]),
-    (lambda x: np.expand_dims(x, 0).squeeze(0), [[1, 2, 3], [4, 5, 6]]), (lambda x: x.flatten(), [[1, 2, 3], [4, 5, 6]]),
-    (lambda x: x.swapaxes(0, 1), [[1, 3, 5], [2, 4, 6]]), (lambda x: x[x > 2], [[0, 0, 1], [2, 3, 4]]),
-]  # fmt: skip
+    (lambda x: np.expand_dims(x, 0).squeeze(0), [[1, 2, 3], [4, 5, 6]]),
+    (lambda x: x.flatten(), [[1, 2, 3], [4, 5, 6]]),
+    (lambda x: x.swapaxes(0, 1), [[1, 3, 5], [2, 4, 6]]),
+    (lambda x: x[x > 2], [[0, 0, 1], [2, 3, 4]]),
+]
 
 
-@case("ops/shape", "ops/slice_assign_free_row", grads=[want for _, want in SHAPES], rows=[[1, 1], [0, 0], [2, 2]])
+@case(
+    "ops/shape",
+    "ops/slice_assign_free_row",
+    grads=[want for _, want in SHAPES],
+    rows=[[1, 1], [0, 0], [2, 2]],
+)
 def _():
     return {
         "grads": [weighed(f) for f, _ in SHAPES],
@@ -1865,21 +2358,43 @@ def _():
 
 
 KINKS = [
-    (np.abs, [-1, 0, 1], [-1, 0, 1]), (lambda x: np.maximum(x, 0), [-1, 0, 1], [0, 0, 1]), (np.sqrt, [0], [inf]),
-    (np.log, [0], [inf]), (np.log, [-1], [-1]), (lambda x: 1 / x, [0], [-inf]), (lambda x: x**0, [0], [0]),
-    (lambda x: x**0.5, [0], [inf]), (lambda x: x**2, [0], [0]), (lambda x: x**1, [0], [1]),
-    (lambda x: 2**x, [-1, 0, 3], [0.3465736, 0.6931472, 5.545177]), (lambda x: x % 3, [4, -4], [1, 1]),
-    (np.sign, [-1, 0, 1], [0, 0, 0]), (np.floor, [-1.5, 1.5], [0, 0]), (np.ceil, [-1.5, 1.5], [0, 0]),
-    (np.round, [-1.5, 1.5], [0, 0]), (lambda x: np.clip(x, 0, 1), [-1, 0, 0.5, 1, 2], [0, 1, 1, 1, 0]),
-    (np.linalg.norm, [0, 0], [0, 0]), (np.linalg.norm, [3, 4], [0.6, 0.8]), (lambda x: np.maximum(x, x), [1, 2], [1, 1]),
-    (lambda x: np.maximum(x, 1), [0, 1, 2], [0, 0.5, 1]), (lambda x: np.minimum(x, 1), [0, 1, 2], [1, 0.5, 0]),
-    (np.max, [1, 3, 3], [0, 0.5, 0.5]), (np.min, [1, 1, 3], [0.5, 0.5, 0]), (np.prod, [0, 2, 3], [6, 0, 0]),
-    (np.prod, [1, 2, 3], [6, 3, 2]), (np.argmax, [1, 3, 2], [0, 0, 0]),
-]  # fmt: skip
+    (np.abs, [-1, 0, 1], [-1, 0, 1]),
+    (lambda x: np.maximum(x, 0), [-1, 0, 1], [0, 0, 1]),
+    (np.sqrt, [0], [inf]),
+    (np.log, [0], [inf]),
+    (np.log, [-1], [-1]),
+    (lambda x: 1 / x, [0], [-inf]),
+    (lambda x: x**0, [0], [0]),
+    (lambda x: x**0.5, [0], [inf]),
+    (lambda x: x**2, [0], [0]),
+    (lambda x: x**1, [0], [1]),
+    (lambda x: 2**x, [-1, 0, 3], [0.3465736, 0.6931472, 5.545177]),
+    (lambda x: x % 3, [4, -4], [1, 1]),
+    (np.sign, [-1, 0, 1], [0, 0, 0]),
+    (np.floor, [-1.5, 1.5], [0, 0]),
+    (np.ceil, [-1.5, 1.5], [0, 0]),
+    (np.round, [-1.5, 1.5], [0, 0]),
+    (lambda x: np.clip(x, 0, 1), [-1, 0, 0.5, 1, 2], [0, 1, 1, 1, 0]),
+    (np.linalg.norm, [0, 0], [0, 0]),
+    (np.linalg.norm, [3, 4], [0.6, 0.8]),
+    (lambda x: np.maximum(x, x), [1, 2], [1, 1]),
+    (lambda x: np.maximum(x, 1), [0, 1, 2], [0, 0.5, 1]),
+    (lambda x: np.minimum(x, 1), [0, 1, 2], [1, 0.5, 0]),
+    (np.max, [1, 3, 3], [0, 0.5, 0.5]),
+    (np.min, [1, 1, 3], [0.5, 0.5, 0]),
+    (np.prod, [0, 2, 3], [6, 0, 0]),
+    (np.prod, [1, 2, 3], [6, 3, 2]),
+    (np.argmax, [1, 3, 2], [0, 0, 0]),
+]
 
 
-@case("ops/kinks", "ops/maximum_tie_two_leaves", grads=[want for *_, want in KINKS], maximum=[[0, 0.5, 1], [1, 0.5, 0]],
-      minimum=[[1, 0.5, 0], [0, 0.5, 1]])  # fmt: skip
+@case(
+    "ops/kinks",
+    "ops/maximum_tie_two_leaves",
+    grads=[want for *_, want in KINKS],
+    maximum=[[0, 0.5, 1], [1, 0.5, 0]],
+    minimum=[[1, 0.5, 0], [0, 0.5, 1]],
+)
 def _():
     # As documented for all of jitgrad; MXNet gives 1 to every tie, and nan where there is a right answer.
     with np.errstate(all="ignore"):
@@ -1912,8 +2427,14 @@ def _():
     }
 
 
-@case("err/record_positional_misuse", "err/attach_returns", "err/backward_returns", misuse=TypeError, attach=True,
-      backward=True)  # fmt: skip
+@case(
+    "err/record_positional_misuse",
+    "err/attach_returns",
+    "err/backward_returns",
+    misuse=TypeError,
+    attach=True,
+    backward=True,
+)
 def _():
     x = array([1, 2, 3])
     attached = x.attach_grad() is None

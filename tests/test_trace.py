@@ -1,161 +1,517 @@
-"""Tracing: the nodes of a function, run one by one on arrays, give what the function itself gives."""
+"""Tracing: the nodes of a function, run one by one on arrays, give what the function itself gives.
 
+Each function here is ordinary NumPy code that uses one part of Python; it is traced and compared with itself.
+"""
+
+import dataclasses
 import functools
+import itertools
+import math
+from typing import NamedTuple
 
 import numpy as np
 import pytest
-
-from jitgrad.errors import TraceError, UnsupportedError
-from jitgrad.ir.graph import Const, Value
-from jitgrad.ir.types import FLOAT64, INT64, Type
-from jitgrad.ops.shape import axis_length
-from jitgrad.ops.symbolic import Builder, Expr, NeedStatic, building
-from jitgrad.trace import Traced, evaluate
-
-
-class Tracer:
-    """A trace of a function on the types of some arguments, which can be run on arguments of these types."""
-
-    def __init__(self, function, *args, static=(), **kwargs):
-        self.builder = Builder(checking=True)
-        self.inputs: list[tuple[Value, object]] = []
-        self.static = static
-        exprs = tuple(a if k in static else self.expr(a, f"x{k}") for k, a in enumerate(args))
-        named = {k: v if k in static else self.expr(v, k) for k, v in kwargs.items()}
-        self.traced: Traced = evaluate(function, exprs, named, self.builder)
-
-    def expr(self, x, name):
-        if isinstance(x, list):
-            return [self.expr(e, f"{name}_{k}") for k, e in enumerate(x)]
-        if type(x) is tuple:
-            return tuple(self.expr(e, f"{name}_{k}") for k, e in enumerate(x))
-        if isinstance(x, tuple):
-            return x._make(self.expr(e, f"{name}_{k}") for k, e in enumerate(x))
-        if isinstance(x, dict):
-            return {k: self.expr(e, f"{name}_{k}") for k, e in x.items()}
-        if isinstance(x, np.ndarray):
-            value = Value(Type(x.dtype, (1,) * x.ndim), name)
-            lengths = [
-                1 if n == 1 else self.builder.emit(axis_length, (value,), {"axis": k}).value for k, n in enumerate(x.shape)
-            ]
-            value.type = Type(x.dtype, tuple(lengths))
-        elif isinstance(x, bool):
-            value = Value(Type(np.dtype(bool)), name)
-        elif isinstance(x, np.generic):
-            value = Value(Type(x.dtype), name)
-        elif isinstance(x, float):
-            value = Value(Type(FLOAT64, (), True), name)
-        elif isinstance(x, int):
-            value = Value(Type(INT64, (), True), name)
-        else:
-            return x
-        self.inputs.append((value, x))
-        return Expr(value)
-
-    def leaves(self, args):
-        if isinstance(args, list | tuple):
-            for a in args:
-                yield from self.leaves(a)
-        elif isinstance(args, dict):
-            for a in args.values():
-                yield from self.leaves(a)
-        elif isinstance(args, np.ndarray | np.generic | float | int):
-            yield args
-
-    def run(self, *args, **kwargs):
-        given = [a for k, a in enumerate(args) if k not in self.static]
-        values = list(self.leaves([given, {k: v for k, v in kwargs.items() if k not in self.static}]))
-        env = dict(zip((v for v, _ in self.inputs), values, strict=True))
-        env.update((h.value, h.read()) for h in self.traced.hidden)
-        env.update(self.builder.captured)
-        for node in self.builder.nodes:
-            read = [a.value if isinstance(a, Const) else env[a] for a in node.args]
-            for array in read:
-                if isinstance(array, np.ndarray):
-                    array.flags.writeable = False
-            results = node.op.evaluate(*read, **node.attrs)
-            if len(node.outs) == 1:
-                results = (results,)
-            if node.outs:
-                env.update(zip(node.outs, results, strict=True))
-                for out, result in zip(node.outs, results, strict=True):
-                    assert np.ndim(result) == out.type.ndim, node
-                    assert np.asarray(result).dtype == out.type.dtype or out.type.weak, node
-        return self.fill(self.traced.result, env)
-
-    def fill(self, x, env):
-        if isinstance(x, Expr):
-            assert type(x) is Expr
-            return env[x.value]
-        if isinstance(x, list):
-            return [self.fill(e, env) for e in x]
-        if isinstance(x, tuple):
-            parts = [self.fill(e, env) for e in x]
-            return tuple(parts) if type(x) is tuple else x._make(parts)
-        if isinstance(x, dict):
-            return {k: self.fill(e, env) for k, e in x.items()}
-        return x
-
-
-def copied(x):
-    if isinstance(x, np.ndarray):
-        return x.copy()
-    if isinstance(x, list):
-        return [copied(e) for e in x]
-    if isinstance(x, dict):
-        return {k: copied(e) for k, e in x.items()}
-    return x
-
-
-def same(a, b):
-    if isinstance(b, list | tuple):
-        assert type(a) is type(b)
-        assert len(a) == len(b)
-        for x, y in zip(a, b, strict=True):
-            same(x, y)
-    elif isinstance(b, dict):
-        assert list(a) == list(b)
-        for k in b:
-            same(a[k], b[k])
-    elif isinstance(b, np.ndarray | np.generic | float | int):
-        np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-13)
-        assert np.shape(a) == np.shape(b)
-        assert np.asarray(a).dtype == np.asarray(b).dtype
-    else:
-        assert a == b
-
-
-def check(function, *args, static=(), **kwargs):
-    """Tracing and running gives what the function gives, and leaves the arguments alone."""
-    expected = function(*map(copied, args), **{k: copied(v) for k, v in kwargs.items()})
-    tracer = Tracer(function, *args, static=static, **kwargs)
-    before = copied(list(args))
-    result = tracer.run(*map(copied, args), **{k: copied(v) for k, v in kwargs.items()})
-    same(result, expected)
-    same(before, list(args))
-    return tracer
-
-
-def refused(function, *args, match, kind=TraceError, text=None, static=(), **kwargs):
-    with pytest.raises(kind, match=match) as caught:
-        Tracer(function, *args, static=static, **kwargs)
-    error = caught.value
-    assert error.filename == __file__
-    assert error.lineno
-    if text is not None:
-        assert text in error.text
-    return error
-
+from tracing import check
 
 A = np.arange(12.0).reshape(3, 4) + 1
 V = np.array([1.0, 2.0, 3.0])
+CASES = []
 
 
-def corpus_straight(x, v):
+def case(*args, **kwargs):
+    """Decorator: trace this function on these arguments."""
+
+    def add(function):
+        CASES.append(pytest.param(function, args, kwargs, id=function.__name__))
+        return function
+
+    return add
+
+
+@pytest.mark.parametrize(("function", "args", "kwargs"), CASES)
+def test_like_python(function, args, kwargs):
+    check(function, *args, **kwargs)
+
+
+@case(A, V)
+def straight(x, v):
     y = np.exp(-x) @ x.T
     z = y.sum(axis=0) + v
     return z, x.shape[0] * 2.0, len(x), x.T
 
 
-def test_smoke():
-    check(corpus_straight, A, V)
+@case(V)
+def nested_functions(v):
+    scale = 2.0
+
+    def inner(x, factor=scale, *, offset=1.0):
+        return x * factor + offset
+
+    return inner(v), inner(v, offset=3.0), inner(v, 5.0), (lambda t: t - scale)(v)
+
+
+@case(V)
+def nonlocal_counter(v):
+    count = 0
+
+    def step(x):
+        nonlocal count
+        count += 1
+        return x + count
+
+    a = step(v)
+    b = step(a)
+    return b, count
+
+
+@case(V, V)
+def star_arguments(a, b):
+    def f(first, *rest, scale=1.0, **others):
+        return first * scale + sum(rest) + others["bias"] * len(others)
+
+    args = (b, a)
+    options = {"bias": 2.0, "extra": None}
+    return f(a, *args, scale=3.0, **options)
+
+
+@case(V)
+def comprehensions(v):
+    x = "outer"
+    squares = [v[i] ** 2 for i in range(3) if i != 1]
+    table = {k: v * k for k in (1, 2)}
+    nested = [x * y for x in (1, 2) for y in (3, 4)]
+    names = {c for c in "abca"}
+    total = sum(v[i] * w for i, w in enumerate([0.5, 0.25, 0.125]))
+    return squares, table, nested, len(names), total, x
+
+
+@case(V)
+def walrus(v):
+    results = [last := v[i] * 2 for i in range(3)]
+    if (n := 4) > 3:
+        results.append(last + n)
+    return results
+
+
+@case(V, A)
+def unpacking(v, a):
+    x, *rest = v[0], v[1], v[2]
+    (p, q), r = (rest[0], rest[1]), a
+    first, second, third = np.ones(3)
+    [one, two] = (1, 2)
+    return x, p, q, r, first + second, one + two, third
+
+
+@case(V)
+def formatted(v):
+    k = 3
+    name = f"layer{k:02d}_{k!r}{k:>{4}}"
+    return {name: v}
+
+
+@case(V)
+def control_flow(v):
+    total = 0.0
+    for k in range(10):
+        if k % 2:
+            continue
+        if k > 6:
+            break
+        total += v[k % 3]
+    else:
+        total = -1.0
+    for _ in range(2):
+        total *= 2
+    else:
+        total += 1
+    k = 0
+    while k < 3:
+        total += k
+        k += 1
+    else:
+        total += 0.5
+    while True:
+        k -= 1
+        if k < 0:
+            break
+    return total if k else -total
+
+
+@case(V)
+def early_return(v):
+    for k in range(5):
+        if k == 2:
+            return v * k
+    return v
+
+
+@case(V)
+def logic(v):
+    options = None
+    a = options or {"w": 2.0}
+    b = a and a["w"]
+    return v * b if not options and 1 < 2 <= 2 < 3 else v
+
+
+@case(V)
+def exceptions(v):
+    log = []
+    try:
+        {}["missing"]
+    except KeyError as error:
+        log.append(str(error))
+    except ValueError:
+        log.append("no")
+    else:
+        log.append("no")
+    finally:
+        log.append("finally")
+    try:
+        try:
+            raise ValueError("inner")
+        except ValueError:
+            raise
+    except (TypeError, ValueError) as error:
+        log.append(error.args[0])
+
+    def leave():
+        try:
+            return v * 2
+        finally:
+            log.append("left")
+
+    return leave(), len(log)
+
+
+@case(V)
+def context_managers(v):
+    class Manager:
+        def __init__(self):
+            self.log = []
+
+        def __enter__(self):
+            self.log.append("in")
+            return self
+
+        def __exit__(self, kind, error, traceback):
+            self.log.append("out")
+            return kind is KeyError
+
+    with np.errstate(all="ignore"), Manager() as m:
+        v = v * 2
+        raise KeyError
+    return v, len(m.log)
+
+
+@case(V)
+def deletion(v):
+    a, d = v + 1, {"x": v, "y": 2}
+    del d["y"]
+    try:
+        del a
+        a  # noqa: B018
+    except NameError:
+        d["gone"] = True
+    return d
+
+
+@case(V)
+def imports(v):
+    import math as m
+    from math import pi, tau
+
+    import numpy.linalg as la
+
+    return m.sqrt(4.0) * la.norm(v) * pi + tau
+
+
+@case(V)
+def assertions(v):
+    assert v.ndim == 1, "a vector"
+    assert isinstance(v, np.ndarray)
+    return v
+
+
+@case(V)
+def augmented(v):
+    x = 1
+    x += 2
+    x **= 2
+    items = [v]
+    items += [v * 2]
+    d = {"a": 1.0}
+    d["a"] *= 3
+    y = v * 1
+    y -= 1
+    y /= 2
+    return x, items, d, y
+
+
+@case(V)
+def chained_assignment(v):
+    a = b = v + 1
+    b[0] = 100.0
+    return a, b
+
+
+@case(A)
+def slices(a):
+    s = slice(1, None)
+    return a[s, ::2], a[..., -1], a[None, 0], a[-1][1:3], a[:, [0, 2]], a[1:, None].shape[1]
+
+
+class Layer:
+    scale = 2.0
+
+    def __init__(self, w, b=0.0):
+        self.w, self.b = w, b
+        self.__calls = 0
+
+    def __call__(self, x):
+        self.__calls += 1
+        return x @ self.w + self.b * self.scale
+
+    @property
+    def calls(self):
+        return self.__calls
+
+    @staticmethod
+    def act(x):
+        return np.tanh(x)
+
+    @classmethod
+    def unit(cls, n):
+        return cls(np.eye(n), 1.0)
+
+    def __matmul__(self, other):
+        return self.w @ other.w
+
+    def __getitem__(self, k):
+        return self.w[k]
+
+    def __bool__(self):
+        return True
+
+
+class Deep(Layer):
+    def __init__(self, w):
+        super().__init__(w, 1.5)
+
+    def __call__(self, x):
+        return self.act(super().__call__(x)) * 2
+
+
+@case(A)
+def instances(a):
+    f, g = Layer(a, 0.5), Deep(a.T)
+    y = g(f(np.ones(3)))
+    unit = Layer.unit(3)
+    return y, f.calls, f @ g, f[0], unit(np.ones(3)) if f else 0
+
+
+@case(V)
+def local_class(v):
+    class Base:
+        factor = 3
+
+        def apply(self, x):
+            return x * self.factor
+
+    class Derived(Base):
+        def apply(self, x):
+            return super().apply(x) + 1
+
+    @dataclasses.dataclass
+    class State:
+        x: object
+        n: int = 2
+
+        def next(self):
+            return State(self.x * self.n, self.n + 1)
+
+    return Derived().apply(v), State(v).next().next().x
+
+
+@dataclasses.dataclass
+class Params:
+    w: np.ndarray
+    b: float = 1.0
+    extra: list = dataclasses.field(default_factory=list)
+
+
+class Pair(NamedTuple):
+    left: object
+    right: object = 2.0
+
+
+@case(V)
+def records(v):
+    p = Params(v, extra=[v])
+    q = dataclasses.replace(p, b=3.0)
+    pair = Pair(v)._replace(right=q.b)
+    left, right = pair
+    return left * right + p.b + len(q.extra), pair
+
+
+@case({"w": A, "layers": [V, V * 2]}, Pair(V, 3.0))
+def nested_arguments(params, pair):
+    params["new"] = params["w"][0]
+    params["layers"].append(pair.left)
+    return [x * pair.right for x in params["layers"]], params["new"], pair
+
+
+@case(V, A)
+def builtins_on_arrays(v, a):
+    total = sum(v[i] for i in range(3)) + abs(-v).sum() + sum(np.split(v, [1, 2])).sum()
+    pairs = [x * k for k, x in zip((1, 2), (v, v * 3), strict=True)]
+    doubled = list(map(lambda t: t * 2, pairs))  # noqa: C417
+    kept = list(filter(lambda t: t is not None, [v, None]))
+    return total, doubled, kept, round(v[0] / 3, 2), divmod(v[0], 2.0), pow(v, 2), max(3, 1)
+
+
+@case(2.0, 3.0)
+def extrema(x, y):
+    return max(x, y), min(x, y), max(x, y, 7.0), min([x, 0.5]), max([1, 2])
+
+
+@case(V)
+def sorting(v):
+    items = sorted([(2, "b"), (1, "a")], key=lambda t: t[0])
+    items.sort(key=lambda t: -t[0])
+    return v * items[0][0], [k for k, _ in reversed(items)]
+
+
+@case(V)
+def functional(v):
+    f = functools.partial(lambda a, b, c=0: a * b + c, 2.0, c=1)
+    total = functools.reduce(lambda a, b: a + b, [v, v, v])
+    pairs = [a * b for a, b in itertools.product([1, 2], [v])]
+    sums = list(itertools.accumulate([v, v * 2, v * 3], lambda a, b: a + b))
+    return f(v), total, pairs, sums
+
+
+@case(0.5)
+def math_functions(x):
+    return (
+        math.exp(x) + math.log(x) + math.sin(x) * math.atan2(x, 2.0) + math.pow(x, 2) + math.log(x, 2),
+        math.sqrt(4.0) + math.pi, math.floor(x), np.ones(2, np.float32) * math.tanh(x),
+    )  # fmt: skip
+
+
+@case(2.7, 3)
+def conversions(x, n):
+    return (
+        float(n),
+        int(x),
+        float(x),
+        x.is_integer() if isinstance(x, str) else int(n),
+        np.float32(x),
+        bool(n),
+    )
+
+
+@case(V, 2.5, 3, True)
+def types(v, x, n, flag):
+    checks = [
+        isinstance(v, np.ndarray), isinstance(x, float), isinstance(x, int), isinstance(n, int | np.integer),
+        isinstance(n, (float, np.floating)), isinstance(flag, bool), type(x) is float, type(n) is int,
+        isinstance(v[0], float), isinstance(v.sum(), np.floating), np.isscalar(x), np.isscalar(v), callable(v),
+        type(v) is np.ndarray, hasattr(v, "shape"), isinstance(None, type(None)), v is v, v is None,
+    ]  # fmt: skip
+    return checks
+
+
+@case(V)
+def generators(v):
+    def pairs(n):
+        for k in range(n):
+            yield k, v[k]
+
+    return [k * x for k, x in pairs(3)], sum(x for _, x in pairs(2))
+
+
+@case(A)
+def iteration(a):
+    out = []
+    for row in np.ones((2, 4)):
+        out.append(row * a[0])
+    for k, c in enumerate(np.array([1.0, 2.0])):
+        out.append(a[k] * c)
+    layers = [a, a * 2, a * 3]
+    for k in np.arange(3):
+        out.append(layers[k][0])
+    return out
+
+
+@case(V)
+def recursion(v):
+    def power(x, n):
+        return x if n == 1 else x * power(x, n - 1)
+
+    return power(v, 6), depth(v, 60)
+
+
+def depth(x, n):
+    return x if n == 0 else depth(x, n - 1) + 1
+
+
+def logged(function):
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        return function(*args, **kwargs) + 1
+
+    return wrapper
+
+
+@logged
+def decorated_outside(x):
+    return x * 2
+
+
+@functools.lru_cache
+def cached(x):
+    return x * 3
+
+
+@case(V)
+def decorators(v):
+    @logged
+    @logged
+    def inner(x):
+        return x * 2
+
+    return inner(v), decorated_outside(v), inner.__name__, cached(2)
+
+
+twice, thrice = lambda x: x * 2, lambda x: x * 3  # noqa: E731
+
+
+@case(V)
+def lambdas_on_a_line(v):
+    fs = [lambda x: x + 1, lambda x: x + 2, lambda x: x + 3]
+    return twice(v), thrice(v), [f(v) for f in fs]
+
+
+@case(V)
+def matching(v):
+    def kind(x):
+        match x:
+            case 0 | 1:
+                return "small"
+            case int(n) if n > 10:
+                return f"large {n}"
+            case [a, *rest]:
+                return (a, len(rest))
+            case {"w": w, **others}:
+                return (w, len(others))
+            case Pair(left=l, right=2.0):
+                return l
+            case None:
+                return "none"
+            case str() as s:
+                return s
+            case _:
+                return "other"
+
+    things = [0, 20, [v, 2, 3], {"w": v, "b": 1}, None, "text", 3.5, 5]
+    return [kind(t) for t in things]

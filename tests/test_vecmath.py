@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import cache
 
 import mpmath
 import numpy as np
@@ -22,6 +23,7 @@ mp.prec = 140
 
 UNARY = sorted(set(KERNELS) - {"power"})
 DTYPES = [np.float64, np.float32]
+VECTOR = types.float64[::1]
 
 # reference, and where the function's interesting values are
 REFERENCE = {
@@ -73,6 +75,7 @@ SPECIAL = {  # values at nan, inf, -inf, 0.0, -0.0
 LOGARITHMS = {"log": 0, "log2": 0, "log10": 0, "log1p": -1}
 
 
+@cache
 def caller(kernel):
     """A loop over the kernel with the flags that generated code is compiled with."""
 
@@ -84,6 +87,7 @@ def caller(kernel):
     return loop
 
 
+@cache
 def binary_caller(kernel):
     """The same for two arguments."""
 
@@ -199,8 +203,8 @@ def test_exact_values():
 @pytest.mark.parametrize("name", UNARY)
 def test_vectorised(name):
     loop = caller(KERNELS[name])
-    loop.compile("(float64[::1], float64[::1])")
-    (ir,) = loop.inspect_llvm().values()
+    loop.compile((VECTOR, VECTOR))
+    ir = loop.inspect_llvm((VECTOR, VECTOR))
     assert re.search(r"@llvm\.fm\w+\.v\d+f64|fmul (contract )?<\d+ x double>", ir), "no packed arithmetic"
     declared = set(re.findall(r"declare (?:double|float|<\d+ x double>) @([\w.]+)\(", ir))
     assert not {
@@ -281,8 +285,8 @@ def test_power_is_exact_where_the_result_is_representable():
 
 def test_power_vectorised():
     loop = binary_caller(KERNELS["power"])
-    loop.compile("(float64[::1], float64[::1], float64[::1])")
-    (ir,) = loop.inspect_llvm().values()
+    loop.compile((VECTOR, VECTOR, VECTOR))
+    ir = loop.inspect_llvm((VECTOR, VECTOR, VECTOR))
     assert re.search(r"@llvm\.fma\.v\d+f64", ir)
     assert not re.search(r"@pow\b|@llvm\.pow", ir)
 

@@ -115,22 +115,17 @@ def _precedence(tree: ast.expr) -> int:
     return _PRECEDENCE.get(type(tree), _ATOM)
 
 
-_COMMENT = re.compile(r"^( *)__comment__\('(.*)'\)$", re.MULTILINE)
+_COMMENT = re.compile(r"^( *)__comment__\('([0-9a-f]*)'\)$", re.MULTILINE)
 
 
 def comment(text: str) -> ast.stmt:
-    """A comment as a statement: `to_text` makes a line `# text` of it."""
-    return ast.parse(f"__comment__({text.encode('unicode_escape').decode('ascii')!r})").body[0]
+    """A comment as a statement, which `to_text` makes a line `# text` of."""
+    return ast.parse(f"__comment__({text.encode().hex()!r})").body[0]
 
 
 def to_text(tree: ast.Module) -> str:
     """The module as text; the same tree gives the same text, byte for byte."""
     out = io.StringIO()
     _Unparser(tree, file=out)
-    text = _COMMENT.sub(_comment_line, out.getvalue())
+    text = _COMMENT.sub(lambda m: f"{m[1]}# {bytes.fromhex(m[2]).decode()}".rstrip(), out.getvalue())
     return text.strip("\n") + "\n"
-
-
-def _comment_line(match: re.Match) -> str:
-    text = ast.literal_eval(f"'{match[2]}'").encode("ascii").decode("unicode_escape")
-    return f"{match[1]}# {text}".rstrip()

@@ -39,6 +39,8 @@ _MESSAGES = {
     "matmul": "matmul: the lengths of the contracted axes differ in shapes",
     "concatenate": "all the input array dimensions except for the concatenation axis must match exactly; shapes",
     "reshape": "cannot reshape: the number of elements differs in shapes",
+    "head": "the head gradient must have the shape of the output; shapes",
+    "tangent": "a tangent must have the shape of its argument; shapes",
     "assign": "could not broadcast input array to the place it is assigned to; shapes",
 }
 

@@ -375,6 +375,12 @@ def _concrete_getitem(x, index):
 
 def concrete_pattern(lengths: tuple[int, ...], index) -> tuple[tuple, list]:
     """Pattern and operands of an index of an array whose lengths are known; `IndexError` as NumPy has it."""
+    if lengths and type(index) is int:  # by far the most frequent, and worth a shortcut
+        n, rest = lengths[0], lengths[1:]
+        if not -n <= index < n:
+            raise IndexError(f"index {index} is out of bounds for axis 0 with size {n}")
+        pattern = (("at", 0), *(("slice", 2 * k + 1, 2 * k + 2, 1) for k in range(len(rest))))
+        return pattern, [index % n, *(m for length in rest for m in (0, length))]
     parts = _expand_masks(
         [np.asarray(p) if isinstance(p, list | range) else p for p in (index if isinstance(index, tuple) else (index,))]
     )

@@ -13,13 +13,19 @@ from jitgrad.passes.dce import dce
 from jitgrad.passes.hoist import hoist_checks
 from jitgrad.passes.simplify import simplify
 
-PASSES: list[tuple[Callable[[Block], Block], str]] = [
+Passes = list[tuple[Callable[[Block], Block], str]]
+
+SIMPLIFY: Passes = [
     (dce, "what no result and no check reads is dropped, first, so that the others have less to look at"),
     (simplify, "local identities: x * 1 is x, a + -b is a - b, two transposes are one or none, constants are computed"),
     (cse, "what is computed twice is computed once"),
     (simplify, "identities that the last two have laid open"),
-    (accumulate, "x_bar + scatter(g, i) adds g into x_bar in place of making an array of zeros"),
     (dce, "what the others have left over"),
+]
+
+FINISH: Passes = [
+    (accumulate, "x_bar + scatter(g, i) adds g into x_bar in place of making an array of zeros"),
+    (dce, "the zeros that this leaves over"),
     (make_copies, "a write gets memory of its own, so that later stages may write in place"),
     (hoist_checks, "checks of lengths come first, before anything is allocated that an exception would leak"),
 ]
@@ -27,7 +33,12 @@ PASSES: list[tuple[Callable[[Block], Block], str]] = [
 
 def optimise(block: Block) -> Block:
     """The block after all passes; the same results, with less work."""
-    for function, _ in PASSES:
+    return run(FINISH, run(SIMPLIFY, block))
+
+
+def run(passes: Passes, block: Block) -> Block:
+    """Some passes, each verified in tests."""
+    for function, _ in passes:
         block = function(block)
         if checker.ENABLED:
             checker.verify(block, function.__name__)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from jitgrad.errors import ModifiedError, TapeError, UnsupportedError
+from jitgrad.errors import ModifiedError, UnsupportedError
+from jitgrad.ir.graph import NO_ATTRS
 from jitgrad.ir.op import Op
 from jitgrad.ops import elementwise
 from jitgrad.ops.arraylike import ArrayLike
@@ -15,9 +16,10 @@ from jitgrad.tape import engine
 from jitgrad.tape.engine import DETACHED, NULL, PAUSED, PLAIN, UNATTACHED, UNRECORDED, refuse
 from jitgrad.tape.nodes import CLOCK, COPIED, Leaf, Node, new_cell, touch
 from jitgrad.tape.state import OUTSIDE, PAUSE, RECORD, state
+from jitgrad.tape.values import Values
 
 
-class Array(ArrayLike):
+class Array(Values):
     """An array that can be differentiated by: NumPy's operators, methods and functions work on it.
 
     Made by `array`, `zeros`, `ones`, `arange`, and by operations on such arrays.
@@ -44,25 +46,16 @@ class Array(ArrayLike):
     def __jitgrad_bind__(self, op: Op, args: tuple, attrs: dict):
         return apply(op, args, attrs)
 
+    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        op = UFUNCS.get(ufunc)
+        if kwargs or method != "__call__" or type(op) is not Op:
+            return super().__array_ufunc__(ufunc, method, *inputs, **kwargs)
+        return apply(op, inputs, NO_ATTRS)
+
     def _unsupported(self, name: str):
-        raise UnsupportedError(f"{name} has no derivative rule in jitgrad (docs/operations.md lists what has one)")
-
-    # Attributes.
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self._data.shape
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self._data.dtype
-
-    @property
-    def ndim(self) -> int:
-        return self._data.ndim
-
-    @property
-    def size(self) -> int:
-        return self._data.size
+        raise UnsupportedError(
+            f"{name} has no derivative rule in jitgrad (docs/operations.md lists what has one)"
+        )
 
     @property
     def grad(self) -> Array | None:
@@ -71,70 +64,11 @@ class Array(ArrayLike):
         leaf = node if node is None or type(node) is Leaf else node.watch
         return None if leaf is None else leaf.grad
 
-    # Values.
-    def asnumpy(self) -> np.ndarray:
-        """A copy of the values; to the graph they are constants."""
-        self._escape()
-        return self._data.copy()
-
-    def item(self, *index):
-        """One element as a Python number; to the graph it is a constant.
-
-        Raises:
-            ValueError: without an index, if there is more than one element.
-        """
-        self._escape()
-        return self._data.item(*index)
-
-    def tolist(self):
-        """The values as nested lists of Python numbers."""
-        self._escape()
-        return self._data.tolist()
-
-    def _escape(self) -> None:
-        if state.function is not None:
-            state.function._escaped = True
-
-    def _leave(self, how: str) -> None:
-        node = self._node
-        if state.mode == RECORD and node is not None and node.flows:
-            raise TapeError(
-                f"{how} of a recorded value inside record(): its derivative would be lost. If a constant is meant, "
-                "say so with asnumpy(), item() or detach(); if not, use a function that jitgrad has a rule for."
-            )
-        self._escape()
-
-    def __array__(self, dtype=None, copy=None):
-        self._leave("np.asarray")
-        return self._data.astype(dtype or self._data.dtype)
-
-    def __float__(self) -> float:
-        self._leave("float()")
-        return float(self._data)
-
-    def __bool__(self) -> bool:
-        return bool(self._data)
-
-    def __int__(self) -> int:
-        return int(self._data)
-
-    def __index__(self) -> int:
-        return self._data.__index__()
-
-    def __len__(self) -> int:
-        return len(self._data)
-
-    def __iter__(self):
-        return (self[i] for i in range(len(self)))
-
-    def __repr__(self) -> str:
-        return f"tape.{self._data!r}"
-
-    def __format__(self, spec: str) -> str:
-        return format(self._data.item() if spec else self._data, spec)
+    def __copy__(self) -> Array:
+        return self.copy()
 
     def __reduce__(self):
-        return array, (self._data,)
+        return Array, (self._data,)
 
     # Graph.
     def attach_grad(self, grad_req: str = "write") -> None:
@@ -143,14 +77,15 @@ class Array(ArrayLike):
         On an intermediate value it starts anew here: later graphs end at it.
 
         Args:
-            grad_req: what `backward` does with the gradient: "write" it, "add" it to what is there, or "null": none.
+            grad_req: what `backward` does with the gradient: "write" it, "add" it to what is there, or
+            "null": none.
 
         Raises:
             TypeError: the array holds integers or booleans.
             ValueError: an unknown `grad_req`.
 
         Example:
-            >>> x = array([1.0, 2.0])
+            >>> x = Array(np.array([1.0, 2.0]))
             >>> x.attach_grad()
             >>> x.grad
             tape.array([0., 0.])
@@ -189,7 +124,7 @@ class Array(ArrayLike):
         engine.backward(self, head, retain_graph)
 
     def detach(self) -> Array:
-        """A copy without history: a constant. (MXNet's shares memory; writes would reach the graph of the source.)"""
+        """A copy without history: a constant. (MXNet's shares memory, so that writes reach the source.)"""
         return Array._wrap(self._data.copy(), None, new_cell(), DETACHED)
 
     def zero_grad(self) -> None:
@@ -211,20 +146,26 @@ class Array(ArrayLike):
         whole = index is Ellipsis or (isinstance(index, slice) and index == slice(None))
         if self._writes_graph(value):
             if whole:
-                value = FUNCTIONS[np.broadcast_to](value, self.shape) if isinstance(value, Array) else value
-                self._adopt(value if isinstance(value, Array) else _full_like(self, value))
+                # A copy: `self` is to have memory and a place in the graph of its own.
+                value = METHODS["copy"](value) if isinstance(value, Array) else Array(np.array(value))
+                self._adopt(FUNCTIONS[np.broadcast_to](value, self.shape))
             else:
                 self._write_recorded(index, value)
             return
-        plain = value._data if isinstance(value, Array) else value
-        self._data[_plain_index(index)] = plain
+        node = self._node
+        self._data[_plain_index(index)] = value._data if isinstance(value, Array) else value
+        if whole and node is not None and node.saved is None and self._data.base is None:
+            # A buffer that served in a graph which is no more, filled anew.
+            self._node, self._why, self._cell[1] = None, PLAIN, False
         self._wrote(value)
 
     def _inplace(self, ufunc: np.ufunc, other) -> Array:
         if self._writes_graph(other):
             result = UFUNCS[ufunc](self, other)
             if result.shape != self.shape:
-                raise ValueError(f"output of shape {self.shape} doesn't match the broadcast shape {result.shape}")
+                raise ValueError(
+                    f"output of shape {self.shape} doesn't match the broadcast shape {result.shape}"
+                )
             self._adopt(result)
             return self
         plain = other._data if isinstance(other, Array) else other
@@ -236,32 +177,33 @@ class Array(ArrayLike):
         """Whether a write has to be recorded; refuses those that would lose a derivative, before writing."""
         if self._cell[2] is COPIED:
             raise ModifiedError(
-                "this is a copy of a part of an array that is being filled inside record(); write to that array "
-                "itself (`A[i, j] = v` for `A[i][j] = v`), or to a copy()"
+                "this is a copy of a part of an array that is being filled inside record(); write to that "
+                "array itself (`A[i, j] = v` for `A[i][j] = v`), or to a copy()"
             )
         if state.mode != RECORD:
             return False
         node = self._node
         if type(node) is Leaf:
             raise ModifiedError(
-                "an attached array can't be written to inside record(): graphs refer to it. Write outside record(), "
-                "or inside pause()."
+                "an attached array can't be written to inside record(): graphs refer to it. Write outside "
+                "record(), or inside pause()."
             )
-        if node is None and not (isinstance(value, Array) and (value._node is not None or value._why >= UNRECORDED)):
+        if node is None and (type(value) is not Array or (value._node is None and value._why < UNRECORDED)):
             return False
         if self._data.base is not None and self._cell[2]:
             raise ModifiedError(
-                "a view can't be written to inside record(): write to the array that it is a view of (`A[i, j] = v` for "
-                "`A[i][j] = v`)"
+                "a view can't be written to inside record(): write to the array that it is a view of "
+                "(`A[i, j] = v` for `A[i][j] = v`)"
             )
         return True
 
     def _wrote(self, value) -> None:
         touch(self._cell)
-        if state.mode == OUTSIDE and isinstance(value, Array) and type(self._node) is not Leaf:
-            # The value isn't constant, yet nothing was recorded: using the result must not go unnoticed.
-            if value._node is not None and value._node.flows or value._why >= UNRECORDED:
-                self._cell[1] = True
+        if state.mode != OUTSIDE or not isinstance(value, Array) or type(self._node) is Leaf:
+            return
+        # The value isn't constant, yet nothing was recorded: using the result must not go unnoticed.
+        if value._why >= UNRECORDED or (value._node is not None and value._node.flows):
+            self._cell[1] = True
 
     def _adopt(self, result: Array) -> None:
         """Become `result`, which was recorded; in the same memory if others look at it."""
@@ -274,14 +216,14 @@ class Array(ArrayLike):
             time = touch(self._cell)
             self._cell[1] = True
             parent = result._node
-            self._node = Node((elementwise.positive, {}, (result._data,), (result._cell, self._cell), self._data),
-                              (parent,), time, parent is not None and parent.flows)  # fmt: skip
+            saved = (elementwise.positive, NO_ATTRS, (result._data,), (result._cell, self._cell), self._data)
+            self._node = Node(saved, (parent,), time, parent is not None and parent.flows)
         else:
             self._data, self._cell, self._node = result._data, result._cell, result._node
         self._why = PLAIN
 
     def _write_recorded(self, index, value) -> None:
-        """`self[index] = value` as a recorded operation, in the same memory: earlier readers find it stale."""
+        """`self[index] = value`, recorded, in the same memory: earlier readers find it stale."""
         pattern, operands = concrete_pattern(self.shape, index)
         value = value if isinstance(value, Array) else Array(np.asarray(value))
         if value.dtype != self.dtype:
@@ -316,6 +258,26 @@ for _name, _ufunc in {
     setattr(Array, f"__i{_name}__", _augmented(_ufunc))
 
 
+def _direct(op: Op, special):
+    """Python's operators, straight to `apply` for the usual operands."""
+
+    def forward(self, other):
+        return apply(op, (self, other), NO_ATTRS) if type(other) in _USUAL else special(self, other)
+
+    def backward(self, other):
+        return apply(op, (other, self), NO_ATTRS) if type(other) in _USUAL else special(self, other)
+
+    return forward, backward
+
+
+_USUAL = frozenset((Array, float, int, np.ndarray, np.float64, np.float32))
+for _name, _ufunc in {"add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.true_divide,
+                      "pow": np.power}.items():  # fmt: skip
+    for _prefix, _pick in (("__", 0), ("__r", 1)):
+        _slow = getattr(ArrayLike, f"{_prefix}{_name}__")
+        setattr(Array, f"{_prefix}{_name}__", _direct(UFUNCS[_ufunc], _slow)[_pick])
+
+
 def apply(op: Op, args: tuple, attrs: dict):
     """Compute, and write it down if this thread is recording and an argument has a place in a graph."""
     if state.mode != RECORD:
@@ -328,10 +290,12 @@ def apply(op: Op, args: tuple, attrs: dict):
             node = a._node
             cell = a._cell
             if node is None:
-                if a._why > DETACHED or cell[1]:
-                    _refuse_use(op, a)
                 if a._why > why:
+                    if a._why > DETACHED:
+                        _refuse_use(op, a)
                     why = a._why
+                if cell[1]:
+                    _refuse_use(op, a)
             else:
                 tracked = True
                 if node.flows:
@@ -342,18 +306,13 @@ def apply(op: Op, args: tuple, attrs: dict):
             cells.append(cell)
             plain.append(a._data)
         else:
+            # Nobody would tell us of a write to an array of NumPy's.
+            plain.append(a.copy() if type(a) is np.ndarray else a)
             parents.append(None)
             cells.append(None)
-            plain.append(a)
-    if not tracked:
-        result = op.evaluate(*plain, **attrs)
-        return _results(result, args, None, why)
-    for k, a in enumerate(plain):
-        if cells[k] is None and type(a) is np.ndarray:
-            plain[k] = a.copy()  # nobody would tell us of a write to it
     out = op.evaluate(*plain, **attrs)
-    if type(out) is tuple:
-        return _results(out, args, None, why)  # no such operation has a derivative
+    if not tracked or type(out) is tuple:  # no operation with several results has a derivative
+        return _results(out, args, why)
     if type(out) is not np.ndarray:
         out = np.asarray(out)
     rule = op.rule
@@ -364,13 +323,10 @@ def apply(op: Op, args: tuple, attrs: dict):
         out, cell = out.copy(), [0, False, COPIED]
     else:
         cell = _cell_of(out, args)
-    parents = tuple(parents)
     if not flows or type(rule) is Constant or out.dtype.kind != "f":
-        node = Node((), parents, CLOCK[0], False)
-    else:
-        cells.append(cell)
-        node = Node((op, attrs, tuple(plain), cells, out), parents, CLOCK[0], True)
-    return Array._wrap(out, node, cell)
+        return Array._wrap(out, Node((), parents, CLOCK[0], False), cell)
+    cells.append(cell)
+    return Array._wrap(out, Node((op, attrs, plain, cells, out), parents, CLOCK[0], True), cell)
 
 
 def _compute(op: Op, args: tuple, attrs: dict):
@@ -389,15 +345,15 @@ def _compute(op: Op, args: tuple, attrs: dict):
             plain.append(a)
     if why and (state.mode == PAUSE or type(op.rule) is Constant):
         why = PAUSED
-    return _results(op.evaluate(*plain, **attrs), args, None, why)
+    return _results(op.evaluate(*plain, **attrs), args, why)
 
 
-def _results(out, args: tuple, node, why: int):
+def _results(out, args: tuple, why: int):
     if type(out) is tuple:
-        return tuple(_results(o, args, node, why) for o in out)
+        return tuple(_results(o, args, why) for o in out)
     out = np.asarray(out)
     why = why if out.dtype.kind == "f" or why < UNRECORDED else PAUSED
-    return Array._wrap(out, node, _cell_of(out, args), why)
+    return Array._wrap(out, None, _cell_of(out, args), why)
 
 
 def _cell_of(out: np.ndarray, args: tuple) -> list:
@@ -426,8 +382,8 @@ def _refuse_use(op: Op, a: Array) -> None:
     if a._node is None and a._why > DETACHED:
         refuse(a._why, f"an argument of {op.name} can't enter a graph")
     raise ModifiedError(
-        f"an argument of {op.name}, shape {a.shape}, was changed in place by a write that its history does not have: "
-        "through another array that shares its memory, or outside record()"
+        f"an argument of {op.name}, shape {a.shape}, was changed in place by a write that its history does "
+        "not have: through another array that shares its memory, or outside record()"
     )
 
 
@@ -435,95 +391,3 @@ def _plain_index(index):
     if isinstance(index, tuple):
         return tuple(map(_plain_index, index))
     return index._data if isinstance(index, Array) else index
-
-
-def _full_like(x: Array, value) -> Array:
-    return Array(np.broadcast_to(np.asarray(value, x.dtype), x.shape).copy())
-
-
-def array(obj, dtype=None) -> Array:
-    """An array of the tape.
-
-    The dtype of NumPy arrays is kept; Python numbers, ints too, become float64 (MXNet makes all of them float32).
-    Of an array of the tape it is a copy, recorded inside `record()`.
-
-    Raises:
-        TypeError: the dtype is none of booleans, integers and real floats.
-
-    Example:
-        >>> array([1, 2, 3])
-        tape.array([1., 2., 3.])
-    """
-    if isinstance(obj, list | tuple) and any(isinstance(o, Array) for o in obj):
-        obj = FUNCTIONS[np.stack]([o if isinstance(o, Array) else array(o) for o in obj])
-    if isinstance(obj, Array):
-        return obj.copy() if dtype is None else METHODS["astype"](obj, np.dtype(dtype))
-    data = np.array(obj, dtype=dtype)
-    if dtype is None and data.dtype.kind in "iu" and not isinstance(obj, np.ndarray | np.generic):
-        data = data.astype(np.float64)
-    if data.dtype.kind not in "biuf":
-        raise TypeError(f"arrays of dtype {data.dtype} are not supported: only booleans, integers and real floats are")
-    return Array(data)
-
-
-def zeros(shape, dtype=np.float64) -> Array:
-    """An array of zeros."""
-    return Array(np.zeros(shape, dtype))
-
-
-def ones(shape, dtype=np.float64) -> Array:
-    """An array of ones."""
-    return Array(np.ones(shape, dtype))
-
-
-def arange(start, stop=None, step=1, dtype=np.float64) -> Array:
-    """Evenly spaced numbers, floats by default."""
-    return Array(np.arange(*((0, start) if stop is None else (start, stop)), step, dtype=dtype))
-
-
-def stop_gradient(x):
-    """`x` with derivative zero. Unlike `detach()` it stays in the graph: a head behind it is no error."""
-    return elementwise.stop_gradient(x)
-
-
-def mark_variables(variables, gradients, grad_reqs="write") -> None:
-    """Attach the given arrays as gradient buffers.
-
-    Args:
-        variables: an array, or a list of arrays.
-        gradients: a buffer for each, of its shape and dtype; no two variables may share one.
-        grad_reqs: one for all, or a list.
-
-    Raises:
-        ValueError, TypeError: counts, shapes or dtypes differ; nothing has been attached then.
-    """
-    variables = [variables] if isinstance(variables, Array) else list(variables)
-    gradients = [gradients] if isinstance(gradients, Array) else list(gradients)
-    reqs = [grad_reqs] * len(variables) if isinstance(grad_reqs, str) else list(grad_reqs)
-    if not len(variables) == len(gradients) == len(reqs):
-        raise ValueError(f"{len(variables)} variables, {len(gradients)} gradients and {len(reqs)} grad_reqs")
-    for k, (v, g) in enumerate(zip(variables, gradients, strict=True)):
-        if not isinstance(v, Array) or not isinstance(g, Array):
-            raise TypeError(f"variable {k} and its gradient must be arrays of the tape")
-        if v.shape != g.shape:
-            raise ValueError(f"variable {k} has shape {v.shape}, its gradient {g.shape}")
-        if v.dtype != g.dtype:
-            raise TypeError(f"variable {k} has dtype {v.dtype}, its gradient {g.dtype}")
-        if any(np.shares_memory(g._data, other._data) for other in gradients[:k]):
-            raise ValueError(f"the gradient of variable {k} shares memory with that of another: one would be lost")
-        if np.shares_memory(v._data, g._data):
-            raise ValueError(f"variable {k} and its gradient share memory")
-    for v, g, req in zip(variables, gradients, reqs, strict=True):
-        v._attach(g, req)
-
-
-def zero_grad(*arrays: Array) -> None:
-    """Set the gradients of attached arrays to zeros.
-
-    Raises:
-        ValueError: no gradient is attached to one of them.
-    """
-    for a in arrays:
-        a.zero_grad()
-
-

@@ -13,28 +13,29 @@ from jitgrad.tape.state import RECORD, state
 PLAIN, UNATTACHED, NULL, PAUSED, DETACHED, UNRECORDED, CUSTOM = range(7)
 
 _REASONS = {
-    PLAIN: (NotRecordedError, "it was made from data and has no attached gradient: call attach_grad() on it, or "
-            "compute it inside record() from an array that has one"),
-    UNATTACHED: (NotRecordedError, "it was recorded, but none of the arrays it was computed from had a gradient "
-                 "attached at that time: call attach_grad() before record()"),
-    NULL: (NotRecordedError, "it, or every attached array it was computed from, is attached with grad_req='null'"),
-    PAUSED: (NotRecordedError, "it was computed inside pause(), so it is a constant"),
-    DETACHED: (DetachedError, "detach() has cut it from its history: call backward() on the array that was detached"),
-    UNRECORDED: (NotRecordedError, "it was computed outside record() from an attached or recorded array (a name "
-                 "bound anew, like x = x - g, is a new array: write x[:] = x - g or x -= g): compute it inside "
-                 "record(), or say that it is a constant with detach() or pause()"),
-    CUSTOM: (NotRecordedError, "it was computed inside Function.forward, where nothing is recorded: save inputs and "
-             "outputs with save_for_backward()"),
-}  # fmt: skip
+    PLAIN: "it was made from data and has no gradient attached: call attach_grad() on it, or compute it "
+    "inside record() from an array that has one",
+    UNATTACHED: "it was recorded, but none of the arrays it was computed from had a gradient attached at "
+    "that time: call attach_grad() before record()",
+    NULL: "it, or every attached array it was computed from, is attached with grad_req='null'",
+    PAUSED: "it was computed inside pause(), so it is a constant",
+    DETACHED: "detach() has cut it from its history: call backward() on the array that was detached",
+    UNRECORDED: "it was computed outside record() from an attached or recorded array (a name bound anew, as "
+    "in x = x - g, is a new array: write x -= g): compute it inside record(), or say with detach() or "
+    "pause() that it is a constant",
+    CUSTOM: "it was computed inside Function.forward, where nothing is recorded: save inputs and outputs "
+    "with save_for_backward()",
+}
 
 
 def refuse(why: int, what: str) -> None:
-    kind, text = _REASONS[why]
-    raise kind(f"{what}: {text}.")
+    """Raise the error that says why an array has no place in a graph."""
+    raise (DetachedError if why == DETACHED else NotRecordedError)(f"{what}: {_REASONS[why]}.")
 
 
 def backward(heads, head_grads=None, retain_graph: bool = False) -> None:
-    """Compute the gradient of the heads, summed, and put it into `.grad` of every attached array they depend on.
+    """Compute the gradient of the heads, summed, and put it into `.grad` of every attached array they depend
+    on.
 
     Args:
         heads: a recorded array, or a list of them; one that is listed twice counts twice.
@@ -264,7 +265,7 @@ class _Walk:
         return seen
 
     def free(self) -> None:
-        """Let go of everything that was kept. What lies behind an operation without derivative is not touched."""
+        """Let go of what was kept, up to operations without derivative: what lies behind those stays."""
         for node in self.order:
             if type(node) is not Leaf:
                 node.saved = None
@@ -274,8 +275,8 @@ class _Walk:
 
 
 _FREED = (
-    "the graph of this array, or a part of it that another array shares, was freed by an earlier backward() or grad(): "
-    "pass retain_graph=True to all but the last, or record it again"
+    "the graph of this array, or a part of it that another array shares, was freed by an earlier backward() "
+    "or grad(): pass retain_graph=True to all but the last, or record it again"
 )
 
 

@@ -15,13 +15,14 @@ from jitgrad.tape.state import OUTSIDE, PAUSE, RECORD, state
 
 
 class Function:
-    """Base class: write `forward`, and a `backward` that maps cotangents of results to cotangents of array arguments.
+    """Base class: write `forward`, and a `backward` that maps cotangents of results to cotangents of array
+    arguments.
 
-    Both run with recording off, on a copy of the instance made for each call, so that one instance can be called many
-    times; what `forward` keeps on `self`, or with `save_for_backward`, is there in `backward`.
+    Both run with recording off, on a copy of the instance made for each call, so that one instance can be
+    called many times; what `forward` keeps on `self`, or with `save_for_backward`, is there in `backward`.
 
-    For second derivatives (`grad(..., create_graph=True)`), `backward` is recorded: it must then read nothing of
-    `forward` but inputs and outputs that were saved with `save_for_backward`.
+    For second derivatives (`grad(..., create_graph=True)`), `backward` is recorded: it must then read nothing
+    of `forward` but inputs and outputs that were saved with `save_for_backward`.
 
     Example:
         >>> class Cube(Function):
@@ -76,7 +77,8 @@ class Function:
         outs = [outs] if single else list(outs)
         for o in outs:
             if not isinstance(o, Array):
-                raise TypeError(f"{type(self).__name__}.forward returned {type(o).__name__}, not an array of the tape")
+                name = type(self).__name__
+                raise TypeError(f"{name}.forward returned {type(o).__name__}, not an array of the tape")
         results = _record(context, args, inner, outs)
         return results[0] if single else tuple(results)
 
@@ -109,7 +111,9 @@ class _Call:
             if isinstance(array, Array) and array._cell[0] > self.time:
                 raise ModifiedError(f"an array that {name} saved for backward was changed in place since")
         cotangents = [gs.get(k) for k in range(len(outs))]
-        cotangents = [np.zeros(o.shape, o.dtype) if g is None else g for g, o in zip(cotangents, outs, strict=True)]
+        cotangents = [
+            np.zeros(o.shape, o.dtype) if g is None else g for g, o in zip(cotangents, outs, strict=True)
+        ]
         cotangents = [g if isinstance(g, Array) else Array(np.array(g)) for g in cotangents]
         running = copy.copy(context)
         if wrap is None:
@@ -121,8 +125,8 @@ class _Call:
         bars = _run(running, running.backward, cotangents, {}, RECORD)
         if context._escaped or running._escaped:
             raise TapeError(
-                f"{name} can be differentiated once only: it computes with numbers or NumPy arrays, which are "
-                "constants to a second derivative"
+                f"{name} can be differentiated once only: it computes with numbers or NumPy arrays, which "
+                "are constants to a second derivative"
             )
         return self._checked(name, bars, inputs, True), False
 
@@ -132,25 +136,25 @@ class _Call:
             raise TypeError(f"{name}.backward returned None")
         bars = list(bars) if isinstance(bars, tuple | list) else [bars]
         if len(bars) != len(inputs):
-            raise ValueError(f"{name}.backward returned {len(bars)} cotangents for {len(inputs)} array arguments")
+            raise ValueError(f"{name}.backward returned {len(bars)} cotangents for {len(inputs)} arrays")
         for k, (bar, x) in enumerate(zip(bars, inputs, strict=True)):
             if bar is None:
                 continue
             if is_number(bar) and not x.shape:
                 bar = bars[k] = np.asarray(bar, x.dtype)
             if not isinstance(bar, Array | np.ndarray | np.generic):
-                raise TypeError(f"{name}.backward returned {type(bar).__name__} for argument {k}, not an array")
+                raise TypeError(f"{name}.backward returned {type(bar).__name__} for array {k}")
             if bar.shape != x.shape:
-                raise ValueError(f"{name}.backward returned shape {bar.shape} for argument {k} of shape {x.shape}")
+                raise ValueError(f"{name}.backward returned shape {bar.shape} for array {k}, {x.shape}")
             if bar.dtype != x.dtype:
-                raise TypeError(f"{name}.backward returned {bar.dtype} for argument {k} of dtype {x.dtype}")
+                raise TypeError(f"{name}.backward returned {bar.dtype} for array {k} of dtype {x.dtype}")
             if isinstance(bar, Array) and not recorded:
                 bars[k] = bar._data
         return bars
 
 
 def _record(context: Function, args, inner: list, outs: list) -> list:
-    """The results of a call: with a node behind them when recording, else with the reason why there is none."""
+    """The results of a call: with a node behind them, or with the reason why there is none."""
     arrays = [a for a in args if isinstance(a, Array)]
     tracked = any(a._node is not None and a._node.flows for a in arrays)
     if state.mode != RECORD or not tracked:

@@ -1,8 +1,9 @@
 """The graph: what a recorded operation keeps, and when a kept value has been overwritten.
 
-Arrays that share memory share a *cell*, `[last write, written by a recorded value, shared]`. A write takes the next
-tick of one clock; a node remembers the tick at which it was recorded, so a kept value is stale if its cell was
-written later. No copies are made, and a node holds no `Array`: the graph has no cycles, and goes when its head goes.
+Arrays that share memory share a *cell*, `[last write, written by a recorded value, shared]`. A write takes
+the next tick of one clock; a node remembers the tick at which it was recorded, so a kept value is stale if
+its cell was written later. No copies are made, and a node holds no `Array`: the graph has no cycles, and goes
+when its head goes.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from jitgrad.ops.arraylike import ArrayLike
 from jitgrad.ops.rules import is_masked
 
 CLOCK = [0]
-COPIED = "copied"  # in place of `shared`: a part of a buffer that is being filled, read out; writing to it is refused
+# In place of `shared`: a part read out of a buffer that is being filled. Writing to it is refused.
+COPIED = "copied"
 _lock = threading.Lock()
 
 
@@ -52,8 +54,8 @@ class Node:
     """A recorded operation.
 
     Attributes:
-        saved: `(op, attrs, args, cells, out)`: plain arrays, and their cells, that of `out` last. None once freed.
-        parents: for each argument the node that made it, or None.
+        saved: `(op, attrs, args, cells, out)`: plain arrays, and their cells, that of `out` last. None once
+        freed. parents: for each argument the node that made it, or None.
         time: the tick of the clock at which it was recorded.
         flows: whether a derivative can pass.
         watch: the leaf of an `attach_grad` on the result after it had been used; gets the gradient, too.
@@ -61,7 +63,7 @@ class Node:
 
     __slots__ = ("flows", "parents", "saved", "time", "watch")
 
-    def __init__(self, saved: tuple | None, parents: tuple, time: int, flows: bool):
+    def __init__(self, saved: tuple | None, parents, time: int, flows: bool):
         self.saved = saved
         self.parents = parents
         self.time = time
@@ -118,8 +120,8 @@ class Stale(ArrayLike):
 
     def _refuse(self, *args, **kwargs):
         raise ModifiedError(
-            f"{self._what}, was changed in place after it had been recorded, and its derivative needs the value "
-            "that it had. Change it after backward(), or change a copy."
+            f"{self._what}, was changed in place after it had been recorded, and its derivative needs the "
+            "value that it had. Change it after backward(), or change a copy."
         )
 
     _unsupported = __jitgrad_bind__ = _operate = __array_ufunc__ = __array__ = __getitem__ = _refuse

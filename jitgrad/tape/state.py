@@ -6,8 +6,8 @@ import threading
 
 from jitgrad.errors import TapeError
 
-# Outside any scope a result that depends on an attached array is remembered as unrecorded; `pause` says that this is
-# meant, and its results are constants.
+# Outside any scope a result that depends on an attached array is remembered as unrecorded; `pause` says that
+# this is meant, and its results are constants.
 OUTSIDE, RECORD, PAUSE = 0, 1, 2
 
 
@@ -23,15 +23,14 @@ class _State(threading.local):
 state = _State()
 
 
-class scope:  # noqa: N801 - used as a function
+class Scope:
     """Sets the state of this thread and restores it; may be entered again, also inside itself."""
 
     __slots__ = ("_mode", "_training")
 
     def __init__(self, mode: int | None, training: bool | None):
-        for value in (training,):
-            if value is not None and not isinstance(value, bool):
-                raise TypeError(f"train_mode is True or False, not {type(value).__name__}")
+        if training is not None and not isinstance(training, bool):
+            raise TypeError(f"train_mode is True or False, not {type(training).__name__}")
         self._mode = mode
         self._training = training
 
@@ -48,7 +47,7 @@ class scope:  # noqa: N801 - used as a function
         _, state.mode, state.training = state.scopes.pop()
 
 
-def record(train_mode: bool = True) -> scope:
+def record(train_mode: bool = True) -> Scope:
     """`with record():` operations inside are written down. Without `with` it does nothing.
 
     Args:
@@ -59,22 +58,22 @@ def record(train_mode: bool = True) -> scope:
         ...     is_recording(), is_training()
         (True, True)
     """
-    return scope(RECORD, train_mode)
+    return Scope(RECORD, train_mode)
 
 
-def pause(train_mode: bool = False) -> scope:
+def pause(train_mode: bool = False) -> Scope:
     """`with pause():` values computed inside are constants to the graph."""
-    return scope(PAUSE, train_mode)
+    return Scope(PAUSE, train_mode)
 
 
-def train_mode() -> scope:
+def train_mode() -> Scope:
     """`with train_mode():` `is_training()` is true inside."""
-    return scope(None, True)
+    return Scope(None, True)
 
 
-def predict_mode() -> scope:
+def predict_mode() -> Scope:
     """`with predict_mode():` `is_training()` is false inside."""
-    return scope(None, False)
+    return Scope(None, False)
 
 
 def is_recording() -> bool:

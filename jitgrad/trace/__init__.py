@@ -3,7 +3,7 @@
 All else is ordinary Python and runs as it stands. See `evaluate`.
 """
 
-from jitgrad.trace import comprehensions  # noqa: F401 - fills in its part of the tables
+from jitgrad.trace import comprehensions, match  # noqa: F401 - they fill in their part of the tables
 from jitgrad.trace.entry import Traced, evaluate
 from jitgrad.trace.externals import Guard, Hidden
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-
 from jitgrad.ir.graph import Const
 from jitgrad.ops.registry import FUNCTIONS, METHODS
 from jitgrad.ops.shape import array_
@@ -42,7 +41,9 @@ def array_from(x: object) -> object:
         return scalars(leaves, shape)
     parts = [array_from(p) for p in x]
     if len({np.ndim(p) for p in parts}) != 1:
-        raise ValueError("setting an array element with a sequence. The requested array has an inhomogeneous shape")
+        raise ValueError(
+            "setting an array element with a sequence. The requested array has an inhomogeneous shape"
+        )
     return FUNCTIONS[np.stack](parts)
 
 

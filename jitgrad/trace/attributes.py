@@ -5,11 +5,12 @@ from __future__ import annotations
 import types
 
 import numpy as np
-
 from jitgrad.errors import UnsupportedError
+from jitgrad.ir.types import FLOAT64, INT64
 from jitgrad.ops.symbolic import Expr, current
 from jitgrad.trace.arrays import ReadOnlyMark
 from jitgrad.trace.externals import is_fixed
+from jitgrad.trace.math_names import as_python, scalar
 from jitgrad.trace.values import own, refuse
 
 _MISSING = object()
@@ -64,9 +65,8 @@ def _of_array(obj: Expr, name: str) -> object:
 
 
 def _item(obj: Expr) -> Expr:
-    from jitgrad.trace.builtin_names import BUILTINS
-
-    return BUILTINS[float if obj.dtype.kind == "f" else int if obj.dtype.kind in "iu" else bool](None, obj)
+    x = scalar(obj)
+    return x if x.dtype == np.bool_ else as_python(x, FLOAT64 if x.dtype.kind == "f" else INT64)
 
 
 def find(kind: type, name: str) -> tuple[object, type | None]:
@@ -84,7 +84,12 @@ def _is_data(raw: object) -> bool:
 def _of_class(externals, obj: type, name: str) -> object:
     raw, base = find(obj, name)
     value = getattr(obj, name)
-    if raw is _MISSING or is_fixed(base.__module__) or base.__module__ == "builtins" or externals.is_inside(base):
+    if (
+        raw is _MISSING
+        or is_fixed(base.__module__)
+        or base.__module__ == "builtins"
+        or externals.is_inside(base)
+    ):
         return value
     if _is_data(raw) or isinstance(raw, types.FunctionType | staticmethod):
         return externals.attribute(obj, name, value)
@@ -94,7 +99,11 @@ def _of_class(externals, obj: type, name: str) -> object:
 def _of_instance(frame, externals, obj: object, kind: type, name: str) -> object:
     raw, base = find(kind, name)
     outside = externals.is_outside(obj)
-    if isinstance(raw, property) and isinstance(raw.fget, types.FunctionType) and not is_fixed(base.__module__):
+    if (
+        isinstance(raw, property)
+        and isinstance(raw.fget, types.FunctionType)
+        and not is_fixed(base.__module__)
+    ):
         return frame.trace.call(frame, raw.fget, (obj,), {})
     of_instance = getattr(obj, "__dict__", {})
     if name in of_instance:
@@ -118,14 +127,26 @@ def store(frame, obj: object, name: str, value: object) -> None:
             refuse("the shape of an array is set in place; use `x = x.reshape(shape)`")
         raise AttributeError(f"attribute {name!r} of 'numpy.ndarray' objects is not writable")
     externals = frame.trace.externals
-    if isinstance(obj, types.ModuleType | types.FunctionType) or externals.is_outside(obj) or _is_foreign(externals, obj):
+    if (
+        isinstance(obj, types.ModuleType | types.FunctionType)
+        or externals.is_outside(obj)
+        or _is_foreign(externals, obj)
+    ):
         refuse(_OUTSIDE.format(externals.path(obj)))
     raw, base = find(type(obj), name)
-    if isinstance(raw, property) and isinstance(raw.fset, types.FunctionType) and not is_fixed(base.__module__):
+    if (
+        isinstance(raw, property)
+        and isinstance(raw.fset, types.FunctionType)
+        and not is_fixed(base.__module__)
+    ):
         frame.trace.call(frame, raw.fset, (obj, value), {})
         return
     setter, base = find(type(obj), "__setattr__")
-    if isinstance(setter, types.FunctionType) and not is_fixed(base.__module__) and base.__module__ != "builtins":
+    if (
+        isinstance(setter, types.FunctionType)
+        and not is_fixed(base.__module__)
+        and base.__module__ != "builtins"
+    ):
         frame.trace.call(frame, setter, (obj, name, value), {})
         return
     setattr(obj, name, value)
@@ -150,7 +171,12 @@ def load_item(frame, obj: object, index: object) -> object:
     if isinstance(index, Expr) and isinstance(obj, list | tuple | str | range | dict):
         index = frame.trace.demand(index, "indexing a Python container")
     elif isinstance(index, slice) and isinstance(obj, list | tuple | str | range):
-        index = slice(*(frame.trace.demand(i, "slicing a Python sequence") for i in (index.start, index.stop, index.step)))
+        index = slice(
+            *(
+                frame.trace.demand(i, "slicing a Python sequence")
+                for i in (index.start, index.stop, index.step)
+            )
+        )
     method, base = find(type(obj), "__getitem__")
     if isinstance(method, types.FunctionType) and not is_fixed(base.__module__):
         return frame.trace.call(frame, method, (obj, index), {})
@@ -164,7 +190,9 @@ def load_item(frame, obj: object, index: object) -> object:
 def store_item(frame, obj: object, index: object, value: object) -> None:
     """`obj[index] = value`."""
     if isinstance(obj, np.ndarray):
-        refuse("this array can't be written to while tracing; make it with a NumPy function inside the function")
+        refuse(
+            "this array can't be written to while tracing; make it with a NumPy function inside the function"
+        )
     if isinstance(obj, Expr):
         if not obj.ndim:
             refuse("a number can't be written to; use an array with an axis, or assign to the name")
@@ -174,9 +202,15 @@ def store_item(frame, obj: object, index: object, value: object) -> None:
         index = frame.trace.demand(index, "indexing a Python container")
     externals = frame.trace.externals
     method, base = find(type(obj), "__setitem__")
-    if isinstance(method, types.FunctionType) and not is_fixed(base.__module__) and not isinstance(obj, ReadOnlyMark):
+    if (
+        isinstance(method, types.FunctionType)
+        and not is_fixed(base.__module__)
+        and not isinstance(obj, ReadOnlyMark)
+    ):
         frame.trace.call(frame, method, (obj, index, value), {})
         return
     if externals.is_outside(obj):
-        refuse(f"{externals.path(obj)} is written to, an object that existed before the call; return the new value instead")
+        refuse(
+            f"{externals.path(obj)} is written to, an object that existed before the call; return the new value instead"
+        )
     obj[index] = value

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import builtins
+import math
 import os
 import random
 import time
 import types
 
 import numpy as np
-
-from jitgrad.ir.graph import Node, Value
-from jitgrad.ir.types import FLOAT64, INT64, Type
-from jitgrad.ops.elementwise import astype as astype_op
-from jitgrad.ops.registry import FUNCTIONS, METHODS
-from jitgrad.ops.symbolic import Expr, current
-from jitgrad.trace.numpy_names import MATH, call_math, weak
+from jitgrad.ir.types import FLOAT64, INT64
+from jitgrad.ops.registry import FUNCTIONS
+from jitgrad.ops.symbolic import Expr
+from jitgrad.trace.arrays import holds_expr
+from jitgrad.trace.math_names import MATH, UNSUPPORTED, as_python, call_math, scalar, weak
 from jitgrad.trace.readonly import ReadOnlyDict, ReadOnlyList, ReadOnlySet
 from jitgrad.trace.static import demand
 from jitgrad.trace.values import plain
@@ -73,42 +72,24 @@ def _len(frame, x):
     return len(x)
 
 
-def _scalar(x: Expr, name: str) -> Expr:
-    if x.ndim == 0:
-        return plain(x)
-    if all(isinstance(n, int) and n == 1 for n in x.type.shape):
-        return METHODS["reshape"](plain(x), ())
-    raise TypeError("only 0-dimensional arrays can be converted to Python scalars")
-
-
-def _as_python(x: Expr, dtype: np.dtype) -> Expr:
-    """`x` in a dtype, weak as Python's numbers are, by a value of its own."""
-    if x.dtype == dtype and x.type.weak:
-        return x
-    out = Value(Type(dtype, (), weak=True))
-    builder = current()
-    builder.nodes.append(Node(astype_op, (x.value,), (out,), {"dtype": dtype}, (), builder.loc))
-    return Expr(out)
-
-
 @builtin(float)
 def _float(frame, *args):
     if args and isinstance(args[0], Expr):
-        return _as_python(_scalar(args[0], "float"), FLOAT64)
+        return as_python(scalar(args[0]), FLOAT64)
     return float(*args)
 
 
 @builtin(int)
 def _int(frame, *args, **kwargs):
     if args and isinstance(args[0], Expr):
-        return _as_python(_scalar(args[0], "int"), INT64)
+        return as_python(scalar(args[0]), INT64)
     return int(*args, **kwargs)
 
 
 @builtin(bool)
 def _bool(frame, *args):
     if args and isinstance(args[0], Expr):
-        x = _scalar(args[0], "bool")
+        x = scalar(args[0])
         return x if x.dtype == np.bool_ else x != 0
     return bool(*args)
 
@@ -145,8 +126,9 @@ def _extremum(better, of_array):
                 raise ValueError(
                     "The truth value of an array with more than one element is ambiguous: use np.maximum or np.minimum"
                 )
-            is_weak = all(not isinstance(i, Expr) and not isinstance(i, np.generic) or isinstance(i, Expr) and i.type.weak
-                          for i in (best, item))  # fmt: skip
+            is_weak = all(
+                i.type.weak if isinstance(i, Expr) else not isinstance(i, np.generic) for i in (best, item)
+            )
             best = FUNCTIONS[np.where](better(item, best), item, best)
             best = weak(best) if is_weak else best
         return best
@@ -188,7 +170,7 @@ def _callable(frame, obj):
 def _round(frame, x, ndigits=None):
     if isinstance(x, Expr):
         result = FUNCTIONS[np.round](plain(x), ndigits or 0)
-        return _as_python(result, INT64) if ndigits is None and not x.ndim else result
+        return as_python(result, INT64) if ndigits is None and not x.ndim else result
     return round(x) if ndigits is None else round(x, ndigits)
 
 
@@ -210,12 +192,17 @@ def _super(frame, *args):
     return super(owner, frame.first)
 
 
-for _function in (*MATH, *(getattr(__import__("math"), n) for n in ("log",))):
+def _of_math(function):
+    def handler(frame, *args):
+        return call_math(function, args) if any(isinstance(a, Expr) for a in args) else function(*args)
 
-    def _handler(frame, *args, _function=_function):
-        return call_math(_function, args) if any(isinstance(a, Expr) for a in args) else _function(*args)
+    return handler
 
-    BUILTINS[_function] = _handler
+
+BUILTINS.update((f, _of_math(f)) for f in (*MATH, *UNSUPPORTED, math.log))
+BUILTINS[math.fsum] = lambda frame, items: (
+    sum(items) if holds_expr(items := list(items)) else math.fsum(items)
+)
 
 
 # What gives another result at each call, or acts on the world: tracing would do it once.
@@ -257,5 +244,7 @@ def refusal(function: object, args: tuple, externals) -> str | None:
 
 
 _SHARED = tuple(
-    f.__self__ for f in (random.random, np.random.rand) if isinstance(f, types.BuiltinMethodType | types.MethodType)
+    f.__self__
+    for f in (random.random, np.random.rand)
+    if isinstance(f, types.BuiltinMethodType | types.MethodType)
 )

@@ -10,10 +10,9 @@ import types
 from dataclasses import dataclass
 
 import numpy as np
-
 from jitgrad.errors import TraceError
 from jitgrad.ops.symbolic import Expr, current
-from jitgrad.trace import numpy_names
+from jitgrad.trace import generators, numpy_names
 from jitgrad.trace.attributes import find
 from jitgrad.trace.builtin_names import BUILTINS, refusal
 from jitgrad.trace.externals import is_fixed
@@ -82,13 +81,10 @@ def python_function(function: object) -> object:
 
 
 def _call_function(frame: Frame, function: types.FunctionType, args: tuple, kwargs: dict) -> object:
-    code = function.__code__
     if is_fixed(function.__module__) or is_fixed(function.__globals__.get("__name__")):
         return native(frame, function, args, kwargs)
-    if code.co_flags & (inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR):
-        refuse(f"{function.__name__} is an async function, which can't be traced; write it as an ordinary one")
     source = source_of(function)
-    if source is None or code.co_flags & inspect.CO_GENERATOR:
+    if source is None:
         _refuse_stale(function)
         return native(frame, function, args, kwargs)
     return evaluate_function(frame.trace, function, source, args, kwargs)
@@ -104,14 +100,15 @@ def _refuse_stale(function: types.FunctionType) -> None:
             continue
     for name, value in values.items():
         if isinstance(value, np.ndarray | float | np.floating):
-            what = "is a generator" if function.__code__.co_flags & inspect.CO_GENERATOR else "has no source that can be read"
             refuse(
-                f"{function.__name__} {what}, and reads {name!r} from outside, whose changes would go unnoticed; pass it "
-                "as an argument"
+                f"{function.__name__} has no source that can be read, and reads {name!r} from outside, whose changes "
+                "would go unnoticed; pass it as an argument"
             )
 
 
-def evaluate_function(trace, function: types.FunctionType, source: Source, args: tuple, kwargs: dict) -> object:
+def evaluate_function(
+    trace, function: types.FunctionType, source: Source, args: tuple, kwargs: dict
+) -> object:
     """Evaluate a Python function's body."""
     trace.externals.inlined(function)
     node = source.node
@@ -144,6 +141,12 @@ def _run_body(frame: Frame, node: ast.FunctionDef | ast.Lambda) -> object:
     names = (*node.args.posonlyargs, *node.args.args)
     if names:
         frame.first = frame.vars.get(names[0].arg)
+    if frame.scope.generator:
+        return generators.start(frame, node, lambda value: _callback(frame, value))
+    if frame.scope.asynchronous:
+        raise frame.error(
+            node, f"{frame.name} is an async function, which can't be traced; write it as an ordinary one"
+        )
     builder = current()
     loc = builder.loc
     if trace.depth >= MAX_DEPTH:
@@ -164,7 +167,9 @@ def _run_body(frame: Frame, node: ast.FunctionDef | ast.Lambda) -> object:
     return result
 
 
-def bind_arguments(frame, a: ast.arguments, name: str, args: tuple, kwargs: dict, n_defaults: int, kw_defaults, default):
+def bind_arguments(
+    frame, a: ast.arguments, name: str, args: tuple, kwargs: dict, n_defaults: int, kw_defaults, default
+):
     """Put arguments into the frame's variables, or raise Python's `TypeError`."""
     variables = frame.vars
     positional = [p.arg for p in (*a.posonlyargs, *a.args)]
@@ -201,10 +206,14 @@ def bind_arguments(frame, a: ast.arguments, name: str, args: tuple, kwargs: dict
             else:
                 missing.append(p.arg)
     if missing:
-        raise TypeError(f"{name}() missing {len(missing)} required argument(s): {', '.join(map(repr, missing))}")
+        raise TypeError(
+            f"{name}() missing {len(missing)} required argument(s): {', '.join(map(repr, missing))}"
+        )
 
 
-def make_function(frame: Frame, node: ast.FunctionDef | ast.Lambda, owner: object = None) -> types.FunctionType:
+def make_function(
+    frame: Frame, node: ast.FunctionDef | ast.Lambda, owner: object = None
+) -> types.FunctionType:
     """A real function for a `def` or `lambda` that is met while tracing; calling it evaluates it."""
     a = node.args
     name = getattr(node, "name", "<lambda>")
@@ -228,7 +237,10 @@ def make_function(frame: Frame, node: ast.FunctionDef | ast.Lambda, owner: objec
 
 def _signature(a: ast.arguments, defaults: tuple, kw_defaults: dict) -> inspect.Signature:
     P, empty = inspect.Parameter, inspect.Parameter.empty
-    positional = [*((p, P.POSITIONAL_ONLY) for p in a.posonlyargs), *((p, P.POSITIONAL_OR_KEYWORD) for p in a.args)]
+    positional = [
+        *((p, P.POSITIONAL_ONLY) for p in a.posonlyargs),
+        *((p, P.POSITIONAL_OR_KEYWORD) for p in a.args),
+    ]
     values = (empty,) * (len(positional) - len(defaults)) + defaults
     parameters = [P(p.arg, kind, default=d) for (p, kind), d in zip(positional, values, strict=True)]
     if a.vararg is not None:
@@ -266,6 +278,8 @@ def native(frame: Frame, function: object, args: tuple, kwargs: dict) -> object:
             f"{frame.trace.externals.path(outside)}.{function.__name__}() changes an object that existed before the "
             "call; return the new value instead"
         )
+    if isinstance(outside, dict | set) and args:
+        args = (frame.trace.demand(args[0], "a key"), *args[1:])
     module = getattr(function, "__module__", None) or ""
     if module.partition(".")[0] != "jitgrad" and (not isinstance(function, type) or function in _CALLING):
         args = tuple(_callback(frame, a) for a in args)
@@ -278,8 +292,30 @@ def native(frame: Frame, function: object, args: tuple, kwargs: dict) -> object:
 
 
 _MUTATORS = frozenset(
-    "append extend insert remove pop clear sort reverse add discard update setdefault popitem appendleft popleft "
-    "extendleft rotate subtract move_to_end write writelines put".split()
+    [
+        "append",
+        "extend",
+        "insert",
+        "remove",
+        "pop",
+        "clear",
+        "sort",
+        "reverse",
+        "add",
+        "discard",
+        "update",
+        "setdefault",
+        "popitem",
+        "appendleft",
+        "popleft",
+        "extendleft",
+        "rotate",
+        "subtract",
+        "move_to_end",
+        "write",
+        "writelines",
+        "put",
+    ]
 )
 
 
@@ -293,7 +329,9 @@ def _callback(frame: Frame, x: object) -> object:
         return x
     function = x
     while not isinstance(function, types.FunctionType):
-        function = function.__func__ if isinstance(function, types.MethodType) else getattr(function, "func", None)
+        function = (
+            function.__func__ if isinstance(function, types.MethodType) else getattr(function, "func", None)
+        )
         if function is None:
             return x
     if x in TRACED if isinstance(x, types.FunctionType) else is_fixed(getattr(function, "__module__", None)):

@@ -9,7 +9,6 @@ import sys
 import types
 
 import numpy as np
-
 from jitgrad.errors import JitgradError
 from jitgrad.ops.symbolic import Expr, NeedStatic
 from jitgrad.trace import attributes
@@ -205,7 +204,9 @@ def class_definition(frame: Frame, node: ast.ClassDef) -> None:
     body.is_class = True
     owner = body.owner = ClassCell(node.name)
     annotations = {
-        s.target.id: "object" for s in node.body if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)
+        s.target.id: "object"
+        for s in node.body
+        if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)
     }
     run(body, node.body)
     space = {"__module__": frame.function.__module__, "__annotations__": annotations, **body.vars}
@@ -235,7 +236,9 @@ def delete(frame: Frame, node: ast.Delete) -> None:
         elif isinstance(target, ast.Subscript):
             obj, index = evaluate(frame, target.value), evaluate(frame, target.slice)
             if frame.trace.externals.is_outside(obj):
-                raise frame.error(node, "an item of an object that existed before the call is deleted; delete it outside")
+                raise frame.error(
+                    node, "an item of an object that existed before the call is deleted; delete it outside"
+                )
             del obj[index]
 
 

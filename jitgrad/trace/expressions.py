@@ -7,7 +7,6 @@ import operator
 import types
 
 import numpy as np
-
 from jitgrad.ops.symbolic import Expr, current
 from jitgrad.trace import attributes
 from jitgrad.trace.arrays import as_array, holds_expr
@@ -95,7 +94,12 @@ def operate(frame: Frame, entry: tuple, left: object, right: object) -> object:
                 right = frame.trace.demand(right, "repeating a list")
             else:
                 left = as_array(left)
-        elif left_array and isinstance(right, list | tuple | str) and left.type.weak and function is operator.mul:
+        elif (
+            left_array
+            and isinstance(right, list | tuple | str)
+            and left.type.weak
+            and function is operator.mul
+        ):
             left = frame.trace.demand(left, "repeating a list")
         if isinstance(left, str) and function is operator.mod:
             return left % right
@@ -153,6 +157,7 @@ def truth(frame: Frame, node: ast.AST, x: object, use: str) -> bool:
 _CHOICE = "np.where(condition, a, b) computes both and selects"
 _WAYS_OUT = {
     "an `if`": _CHOICE, "a conditional expression": _CHOICE,
+    "a `case`": "use np.where, or match on what is known while tracing",
     "a `while`": "write the loop with a fixed number of steps, or with array operations",
     "an `assert`": "check it before the call, or test what is known while tracing, such as `x.ndim`",
     "`and` or `or`": "use np.logical_and and np.logical_or, or `&` and `|`",

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-
 from jitgrad.ir.graph import Value
 from jitgrad.ir.types import FLOAT64, Type
 from jitgrad.ops.shape import axis_length
@@ -29,9 +28,24 @@ FIXED = frozenset(sys.stdlib_module_names) | {
     "hypothesis", "IPython", "ipykernel",
 }  # fmt: skip
 
-_FROZEN = "an array that existed before the call is written to; work on a copy of it (`x = x.copy()`) and return it"
+_FROZEN = (
+    "an array that existed before the call is written to; work on a copy of it (`x = x.copy()`) and return it"
+)
 _DTYPES = frozenset(np.dtype(c) for c in "?bhilqBHILQfd")
-_STATIC = (bool, int, str, bytes, complex, np.bool_, np.integer, np.dtype, type(None), type(Ellipsis), slice, range)
+_STATIC = (
+    bool,
+    int,
+    str,
+    bytes,
+    complex,
+    np.bool_,
+    np.integer,
+    np.dtype,
+    type(None),
+    type(Ellipsis),
+    slice,
+    range,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +205,11 @@ class Externals:
         if isinstance(value, float | np.floating):
             return self._float(value, read, path)
         if isinstance(value, _STATIC):
-            if not isinstance(value, str | bytes) and type(value) not in _STATIC and not isinstance(value, np.generic):
+            if (
+                not isinstance(value, str | bytes)
+                and type(value) not in _STATIC
+                and not isinstance(value, np.generic)
+            ):
                 self._guard(read, value, path, True)  # an enum's member, or another subclass
             else:
                 self._guard(read, value, path, value is None or value is Ellipsis or isinstance(value, bool))
@@ -220,17 +238,25 @@ class Externals:
     def _float(self, value, read: Callable, path: str) -> Expr:
         strong = isinstance(value, np.generic)
         if strong and value.dtype not in _DTYPES:
-            refuse(f"{path} has dtype {value.dtype}; only booleans, integers, float32 and float64 are supported")
+            refuse(
+                f"{path} has dtype {value.dtype}; only booleans, integers, float32 and float64 are supported"
+            )
         type_ = Type(value.dtype) if strong else Type(FLOAT64, (), weak=True)
         return Expr(self._hide(type_, kind_of(value), read, path))
 
     def _array(self, array: np.ndarray, read: Callable, path: str) -> Expr:
-        if array.dtype.kind in "USOVMm":  # strings, records and dates are no numbers: they are what they are now
+        if (
+            array.dtype.kind in "USOVMm"
+        ):  # strings, records and dates are no numbers: they are what they are now
             self._guard(lambda: read().tolist(), array.tolist(), path, False)
             copy = array.copy()
             copy.flags.writeable = False
             return copy
-        if array.dtype not in _DTYPES or not array.dtype.isnative or isinstance(array, np.matrix | np.ma.MaskedArray):
+        if (
+            array.dtype not in _DTYPES
+            or not array.dtype.isnative
+            or isinstance(array, np.matrix | np.ma.MaskedArray)
+        ):
             refuse(
                 f"{path} is a {type(array).__name__} of dtype {array.dtype}; only plain arrays of booleans, integers, "
                 "float32 and float64 are supported"
@@ -254,7 +280,9 @@ class Externals:
 
     def _copy(self, value, read: Callable, path: str) -> object:
         if isinstance(value, set | frozenset):
-            self._guard(lambda: (type(read()), frozenset(read())), (type(value), frozenset(value)), path, False)
+            self._guard(
+                lambda: (type(read()), frozenset(read())), (type(value), frozenset(value)), path, False
+            )
             return ReadOnlySet(value) if isinstance(value, set) else value
         leaves = list(value.values()) if isinstance(value, dict) else value
         if all(type(e) in (bool, int, str, type(None)) for e in leaves):  # one guard for all
@@ -286,7 +314,9 @@ class Externals:
         self.hidden = [h for h in self.hidden if h.value not in gone]
         kept = {h.path for h in self.hidden}
         self.guards = [
-            g for g in self.guards if not (g.path in paths - kept and isinstance(g.expected, tuple) and _is_kind(g.expected))
+            g
+            for g in self.guards
+            if not (g.path in paths - kept and isinstance(g.expected, tuple) and _is_kind(g.expected))
         ]
         return gone
 

@@ -179,7 +179,9 @@ class Frame:
         """`del name`."""
         holder = self.holder(name)
         if holder is None:
-            raise self.error(node, f"the variable {name!r} of another function is deleted; leave that to its owner")
+            raise self.error(
+                node, f"the variable {name!r} of another function is deleted; leave that to its owner"
+            )
         if name not in holder.vars:
             raise NameError(f"name {name!r} is not defined")
         del holder.vars[name]

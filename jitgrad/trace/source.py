@@ -164,7 +164,11 @@ def _by_position(candidates: list[FunctionNode], code: types.CodeType) -> Functi
     if not candidates or len({ast.dump(c) for c in candidates}) == 1:
         return candidates[0] if candidates else None
     if sys.version_info >= (3, 11):
-        places = [p for p in code.co_positions() if None not in p and p[3] > 0 and p[:2] + p[2:] != (p[0], p[0], 0, 0)]
+        places = [
+            p
+            for p in code.co_positions()
+            if None not in p and p[3] > 0 and p[:2] + p[2:] != (p[0], p[0], 0, 0)
+        ]
         starts, ends = [(p[0], p[2]) for p in places], [(p[1], p[3]) for p in places]
 
         def holds(node: FunctionNode) -> bool:
@@ -189,7 +193,9 @@ def _compiled_alike(node: FunctionNode, code: types.CodeType) -> bool:
         and [c for c in made.co_consts if not isinstance(c, types.CodeType)]
         == [c for c in code.co_consts if not isinstance(c, types.CodeType)]
         and len(made.co_code) == len(code.co_code)
-        and made.co_code[0::2] == code.co_code[0::2] if not code.co_freevars else names >= set(code.co_freevars)
+        and made.co_code[0::2] == code.co_code[0::2]
+        if not code.co_freevars
+        else names >= set(code.co_freevars)
     )
 
 

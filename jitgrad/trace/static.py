@@ -5,7 +5,6 @@ from __future__ import annotations
 import weakref
 
 import numpy as np
-
 from jitgrad.errors import TraceError
 from jitgrad.ir.graph import Const, Node, Value
 from jitgrad.ops.shape import axis_length
@@ -60,10 +59,7 @@ def _fold(value: Value, known: dict, captured: dict) -> object:
         if any(np.size(a) > _LARGEST for a in args):
             return None
         results = node.op.evaluate(*args, **node.attrs)
-        if len(node.outs) == 1:
-            known[node.outs[0]] = results
-        else:
-            known.update(zip(node.outs, results, strict=True))
+        known.update(zip(node.outs, results if isinstance(results, tuple) else (results,), strict=True))
     result = known[value]
     return _python(result) if value.type.weak else result
 
@@ -124,9 +120,7 @@ def require_static(value: Value, use: str, hidden: set[Value], way_out: str = ""
     raise TraceError(f"{message}; {way_out or _WAY_OUT}", current().loc.syntax_location())
 
 
-_WAY_OUT = (
-    "use array operations (np.where for a choice, a sum or a scan for a loop), or pass the number as an int argument"
-)
+_WAY_OUT = "use array operations (np.where for a choice, a sum or a scan for a loop), or pass the number as an int argument"
 
 
 def describe(value: Value) -> str:

@@ -10,10 +10,10 @@ from math import inf
 from jitgrad.runtime.vecmath._build import (
     bits,
     copysign,
+    estrin,
     fabs,
     fma,
     from_bits,
-    horner,
     kernel,
     mad,
     select,
@@ -91,7 +91,7 @@ def arctan64(x):
     z = q * q
     base_low = select(large, PI_2_LOW, select(middle, PI_4_LOW, 0.0))
     base = select(large, PI_2, select(middle, PI_4, 0.0))
-    tail = mad(z * q, horner(z, ARCTAN), q_low + base_low)
+    tail = mad(z * q, estrin(z, ARCTAN), q_low + base_low)
     return copysign(base + (q + tail), x)
 
 
@@ -104,7 +104,7 @@ def arcsin_parts(t):
     s = select(large, root, t)
     s_low = select(large & (root > 0.0), fma(-root, root, z) / (root + root), 0.0)
     double = select(large, 2.0, 1.0)
-    return double * s, double * mad(s * z, horner(z, ARCSIN), s_low), large
+    return double * s, double * mad(s * z, estrin(z, ARCSIN), s_low), large
 
 
 @kernel
@@ -145,7 +145,7 @@ def cbrt64(x):
     m = from_bits((pattern & MANTISSA) | ONE)
     shifted = mad(k - 1.0, 0.3333333333333333, BIASED_ROUND)
     rest = k - 3.0 * (shifted - BIASED_ROUND)
-    y = horner(m, INVERSE_CBRT) * select(rest == 0.0, 1.0, select(rest == 1.0, 1.0 / CBRT_2, 1.0 / CBRT_4))
+    y = estrin(m, INVERSE_CBRT) * select(rest == 0.0, 1.0, select(rest == 1.0, 1.0 / CBRT_2, 1.0 / CBRT_4))
     m *= select(rest == 0.0, 1.0, select(rest == 1.0, 2.0, 4.0))
     h = mad(-m * y, y * y, 1.0)
     y = mad(y * h, mad(h, mad(h, 14.0 / 81.0, 2.0 / 9.0), 1.0 / 3.0), y)

@@ -11,9 +11,9 @@ from math import inf, nan
 from jitgrad.runtime.vecmath._build import (
     ROUND,
     copysign,
+    estrin,
     fabs,
     fma,
-    horner,
     kernel,
     mad,
     rint,
@@ -51,7 +51,7 @@ def log_parts(x):
     s_low = mad(-s, f - (d - 2.0), fma(-s, d, f)) * inverse
     z = s * s
     z_low = mad(s + s, s_low, fma(s, s, -z))
-    tail = z * horner(z, LOG_TAIL)
+    tail = z * estrin(z, LOG_TAIL)
     c = TWO_THIRDS + tail
     c_low = (tail - (c - TWO_THIRDS)) + TWO_THIRDS_LOW
     t = z * c
@@ -76,7 +76,7 @@ def exp_parts(x, x_low):
     r = big + small
     r_low = small - (r - big)
     head = 1.0 + r
-    tail = mad(r * r, horner(r, EXP), mad(r, r_low, r_low)) + (r - (head - 1.0))
+    tail = mad(r * r, estrin(r, EXP), mad(r, r_low, r_low)) + (r - (head - 1.0))
     p = head + tail
     return p, tail - (p - head), n
 

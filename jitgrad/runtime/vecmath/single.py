@@ -10,10 +10,10 @@ from jitgrad.runtime.vecmath._build import (
     ROUND,
     bits,
     copysign,
+    estrin,
     fabs,
     fma,
     from_bits,
-    horner,
     kernel,
     mad,
     select,
@@ -44,7 +44,7 @@ def expm1_parts32(x):
     """p = expm1(r) and 2**n, for exp(x) = 2**n (1 + p)."""
     shifted = mad(x, LOG2_E, BIASED_ROUND)
     r = mad(-(shifted - BIASED_ROUND), LN2, x)
-    return mad(r * r, horner(r, EXP), r), from_bits(bits(shifted) << 52)
+    return mad(r * r, estrin(r, EXP), r), from_bits(bits(shifted) << 52)
 
 
 @kernel
@@ -61,7 +61,7 @@ def log32(x):
     f = m - 1.0
     s = f / (2.0 + f)
     z = s * s
-    return edges(x, mad(k, LN2, mad(s * z, horner(z, LOG), s + s)))
+    return edges(x, mad(k, LN2, mad(s * z, estrin(z, LOG), s + s)))
 
 
 @kernel
@@ -86,7 +86,7 @@ def reduce32(x):
     n = shifted - ROUND
     r = mad(-n, PIO2_2, fma(-n, PIO2_1, x))
     z = r * r
-    return bits(shifted), mad(z * r, horner(z, SIN), r), mad(z * z, horner(z, COS), mad(z, -0.5, 1.0))
+    return bits(shifted), mad(z * r, estrin(z, SIN), r), mad(z * z, estrin(z, COS), mad(z, -0.5, 1.0))
 
 
 @kernel

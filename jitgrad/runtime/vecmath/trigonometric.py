@@ -15,10 +15,10 @@ from math import nan
 from jitgrad.runtime.vecmath._build import (
     ROUND,
     bits,
+    estrin,
     fabs,
     fma,
     from_bits,
-    horner,
     kernel,
     mad,
     select,
@@ -67,10 +67,10 @@ def reduce(x):
 def sin_cos(r, r_low):
     """sin and cos of r + r_low."""
     z = r * r
-    sine = r + mad(z * r, horner(z, SIN), mad(-0.5 * z, r_low, r_low))
+    sine = r + mad(z * r, estrin(z, SIN), mad(-0.5 * z, r_low, r_low))
     half = 0.5 * z
     head = 1.0 - half
-    return sine, head + (mad(z * z, horner(z, COS), (1.0 - head) - half) - r * r_low)
+    return sine, head + (mad(z * z, estrin(z, COS), (1.0 - head) - half) - r * r_low)
 
 
 @kernel
@@ -100,9 +100,9 @@ def tan64(x):
     n, r, r_low = reduce(x)
     z = r * r
     half = 0.5 * z
-    sine_tail = mad(z * r, horner(z, SIN), mad(-half, r_low, r_low))
+    sine_tail = mad(z * r, estrin(z, SIN), mad(-half, r_low, r_low))
     cosine_head = 1.0 - half
-    cosine_tail = mad(z * z, horner(z, COS), (1.0 - cosine_head) - half) - r * r_low
+    cosine_tail = mad(z * z, estrin(z, COS), (1.0 - cosine_head) - half) - r * r_low
     sine = r + sine_tail
     sine_tail -= sine - r
     cosine = cosine_head + cosine_tail

@@ -1,0 +1,173 @@
+"""What each transformation makes of a traced function."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jitgrad.ad import jvp as jvp_block
+from jitgrad.ad import vjp as vjp_block
+from jitgrad.api.signature import Flat
+from jitgrad.api.structure import count, without_statics
+from jitgrad.api.tracing import Primal
+from jitgrad.ir.graph import Arg, Block, Value, substitute
+from jitgrad.ir.types import Type
+from jitgrad.ops.control import require_equal
+from jitgrad.ops.shape import axis_length
+from jitgrad.ops.symbolic import Builder, building
+
+SCALAR, ARRAY = "scalar", "array"  # kinds of heads: one number for all elements, or an array for each output
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """A program before optimisation.
+
+    `extras` are its params beside those of the primal, `defaults` the default values of the last of them, and `structure` is
+    that of its results.
+    """
+
+    block: Block
+    structure: tuple
+    extras: tuple[Value, ...] = ()
+    defaults: tuple = ()
+
+
+def pair(*structures: tuple) -> tuple:
+    """The structure of a tuple of these."""
+    return ("tuple", tuple, None, len(structures), *structures)
+
+
+def outputs_of(primal: Primal, has_aux: bool) -> tuple[tuple, tuple | None, int]:
+    """Structure of the output, structure of the auxiliary result, and how many leaves the output has.
+
+    Raises:
+        TypeError: `has_aux` is set and the function doesn't return a pair.
+    """
+    structure = primal.structure
+    if not has_aux:
+        return structure, None, count(structure)
+    if structure[0] != "tuple" or structure[3] != 2:
+        raise TypeError("with has_aux=True the function must return a pair (output, auxiliary)")
+    return structure[4], structure[5], count(structure[4])
+
+
+def float_outputs(primal: Primal, n: int) -> list[int]:
+    """Which of the first n results can be differentiated.
+
+    Raises:
+        TypeError: none can.
+    """
+    found = [k for k in range(n) if primal.block.results[k].type.is_float]
+    if not found:
+        what = primal.block.results[0].type.dtype if n else "nothing that is a number"
+        raise TypeError(f"{primal.block.name}() returns {what}; only a real floating-point output has a derivative")
+    return found
+
+
+def wrt_leaves(primal: Primal, flat: Flat, places: tuple) -> tuple[list[int], list[tuple]]:
+    """The leaves that belong to the arguments at `places`, and the structures of these arguments.
+
+    Raises:
+        ValueError: there is no such argument.
+        TypeError: an argument, or a part of it, is no floating-point number or array.
+    """
+    leaves, structures = [], []
+    for place in places:
+        if place not in flat.groups:
+            raise ValueError(f"argnums={place!r}: the call has no such argument")
+        k = list(flat.groups).index(place)
+        structures.append(without_statics(flat.structures[k]))
+        if not len(flat.groups[place]):
+            name = place if isinstance(place, str) else f"number {place}"
+            raise TypeError(f"argument {name!r} has nothing to differentiate by: it holds no number and no array")
+        for leaf in flat.groups[place]:
+            value = primal.leaves[leaf]
+            dtype = getattr(flat.leaves[leaf], "dtype", type(flat.leaves[leaf]).__name__)
+            if value is None or not value.type.is_float:
+                raise TypeError(
+                    f"argument {flat.names[leaf]!r} is of type {dtype}; only floating-point arguments can be "
+                    "differentiated (leave it out of argnums, or pass a float)"
+                )
+            leaves.append(leaf)
+    return leaves, structures
+
+
+def gradient(primal: Primal, flat: Flat, places: tuple, single: bool, has_aux: bool, with_value: bool, kind: str,
+             extras: tuple | None) -> Derived:  # fmt: skip
+    """Reverse mode: the program of `grad` and `value_and_grad`."""
+    value, aux, n = outputs_of(primal, has_aux)
+    outputs = float_outputs(primal, n)
+    leaves, structures = wrt_leaves(primal, flat, places)
+    heads, params = make_heads(primal, outputs, kind, extras)
+    block = reverse(primal, leaves, heads)
+    total = len(primal.block.results)
+    gradients = structures[0] if single else pair(*structures)
+    keep = list(range(n)) if with_value else []
+    structure = gradients
+    if has_aux:
+        keep += range(n, total)
+        structure = pair(pair(value, aux), gradients) if with_value else pair(gradients, aux)
+        if not with_value:  # the gradients come first
+            order = [*range(total, len(block.results)), *keep]
+            return Derived(pick(block, order), structure, params, (1.0,) if kind == SCALAR else ())
+    elif with_value:
+        structure = pair(value, gradients)
+    block = pick(block, [*keep, *range(total, len(block.results))])
+    return Derived(block, structure, params, (1.0,) if kind == SCALAR else ())
+
+
+def pick(block: Block, results: list[int]) -> Block:
+    return Block(block.params, block.nodes, tuple(block.results[k] for k in results), block.name)
+
+
+def make_heads(
+    primal: Primal, outputs: list[int], kind: str, extras: tuple | None
+) -> tuple[list[tuple[int, Arg]], tuple[Value, ...]]:
+    """Heads for the outputs: the given ones, or new params."""
+    if extras is not None:
+        return [(k, extras[0 if kind == SCALAR else j]) for j, k in enumerate(outputs)], ()
+    results = [primal.block.results[k] for k in outputs]
+    if kind == SCALAR:
+        head = Value(Type(results[0].type.dtype), "head")
+        return [(k, head) for k in outputs], (head,)
+    names = ["head"] if len(outputs) == 1 else [f"head_{j}" for j in range(len(outputs))]
+    params = tuple(Value(r.type, name) for r, name in zip(results, names, strict=True))
+    return list(zip(outputs, params, strict=True)), params
+
+
+class _Shape:
+    """Stands for an operand in the text of an error."""
+
+    def __init__(self, type: Type):
+        self.type = type
+
+
+def reverse(primal: Primal, leaves: list[int], heads: list[tuple[int, Arg]]) -> Block:
+    """The primal's results, then the cotangents of the leaves."""
+    position = {p: k for k, p in enumerate(primal.block.params)}
+    block = vjp_block(primal.block, [position[primal.leaves[k]] for k in leaves], heads)
+    return check_shapes(block, block.params[len(primal.block.params) :], "head")
+
+
+def forward(primal: Primal, leaves: list[int], extras: tuple | None) -> tuple[Block, tuple[Value, ...]]:
+    """The primal's results, then all their tangents; and the params for the tangents of the leaves.
+
+    The shapes of tangents are checked at the start of the call; known ones take the params' places.
+    """
+    position = {p: k for k, p in enumerate(primal.block.params)}
+    block = jvp_block(primal.block, [position[primal.leaves[k]] for k in leaves], range(len(primal.block.results)))
+    params = block.params[len(primal.block.params) :]
+    if extras is not None:
+        return substitute(block, {p: p for p in primal.block.params} | dict(zip(params, extras, strict=True))), ()
+    return check_shapes(block, params, "tangent"), params
+
+
+def check_shapes(block: Block, params: tuple[Value, ...], kind: str) -> Block:
+    """Check that params which are shaped like something else are so."""
+    with building(Builder(checking=True)) as builder:
+        for param in params:
+            for axis, n in enumerate(param.type.shape):
+                length = builder.emit(axis_length, (param,), {"axis": axis}).value
+                shape = tuple(length if j == axis else m for j, m in enumerate(param.type.shape))
+                require_equal(length, n, (_Shape(Type(param.type.dtype, shape)), _Shape(param.type)), kind)
+    return Block(block.params, block.nodes + builder.nodes, block.results, block.name)

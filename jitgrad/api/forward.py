@@ -1,0 +1,89 @@
+"""`jvp`: forward mode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+
+from jitgrad.api import heads
+from jitgrad.api.derive import Derived, forward, pair
+from jitgrad.api.engine import Engine
+from jitgrad.api.signature import Flat, leaf_type
+from jitgrad.api.structure import flatten, without_statics
+from jitgrad.api.tracing import Primal
+from jitgrad.ops.symbolic import Expr
+
+REMEMBERED = 256  # functions whose programs `jvp` and `vjp` keep
+
+
+class Pushforward(Engine):
+    """Value and tangent of a function."""
+
+    suffix = "jvp"
+
+    def __call__(self, primals: tuple, tangents: tuple) -> tuple:
+        if not isinstance(primals, tuple | list) or not isinstance(tangents, tuple | list):
+            raise TypeError("jvp takes the primals and the tangents as tuples: jvp(f, (x,), (x_dot,))")
+        if len(primals) != len(tangents):
+            raise ValueError(f"there are {len(primals)} primals, but {len(tangents)} tangents")
+        flat = self.flatten(tuple(primals), {})
+        dots = tuple(_tangents(flat, tuple(tangents)))
+        if any(isinstance(x, Expr) for x in (*flat.leaves, *dots)):
+            return self.inline(flat, None, dots)
+        return self.run(flat, None, dots)
+
+    def derive(self, primal: Primal, flat: Flat, request: object, extras: tuple | None) -> Derived:
+        leaves = [k for k, x in enumerate(flat.leaves) if leaf_type(x).dtype.kind == "f"]
+        block, params = forward(primal, leaves, extras)
+        return Derived(block, pair(primal.structure, without_statics(primal.structure)), params)
+
+    def describe(self) -> str:
+        return "Value and tangent of"
+
+
+def _tangents(flat: Flat, tangents: tuple):
+    """The tangents of the float leaves; for other leaves None, or zeros, which is what there can be."""
+    given, _, _ = flatten(tangents, "tangent", lambda x, name: True)
+    if len(given) != len(flat.leaves):
+        raise ValueError(f"the tangents have {len(given)} arrays where the primals have {len(flat.leaves)}")
+    for x, dot, name in zip(flat.leaves, given, flat.names, strict=True):
+        type = leaf_type(x)
+        if type.dtype.kind == "f":
+            yield from heads.arrays(dot, [(name, type.dtype, len(type.ones))], "tangent")
+        elif dot is not None and np.any(dot):
+            raise TypeError(f"argument {name!r} is of type {type.dtype} and has no tangent; pass None for it")
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _engine(function: Callable) -> Pushforward:
+    return Pushforward(function)
+
+
+def jvp(function: Callable, primals: tuple, tangents: tuple) -> tuple:
+    """Value and Jacobian-vector product, compiled at the first call.
+
+    Args:
+        function: as for `grad`.
+        primals: the arguments.
+        tangents: one for each, of its structure, shapes and dtypes; None for one that isn't floating-point.
+
+    Returns:
+        `(y, y_dot)`, where `y_dot` has the structure of `y`.
+
+    Raises:
+        TypeError, ValueError: a tangent doesn't fit its argument.
+        TraceError, UnsupportedError: the function does what can't be compiled; they point at the line.
+
+    Example:
+        >>> import numpy as np
+        >>> from jitgrad import jvp
+        >>> jvp(lambda x: x**2, (np.array([1.0, 3.0]),), (np.array([1.0, 1.0]),))
+        (array([1., 9.]), array([2., 6.]))
+
+    The method is forward accumulation by source transformation (Griewank & Walther, Evaluating Derivatives, 2008,
+    ch. 6). The programs of the last functions are kept, so call it with the same function object, not with a new lambda
+    each time.
+    """
+    return _engine(function)(primals, tangents)

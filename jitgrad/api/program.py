@@ -1,0 +1,111 @@
+"""The chain for one signature: trace, differentiate, optimise, lower, generate, compile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numba
+import numpy as np
+
+from jitgrad.api.tracing import Primal
+from jitgrad.codegen import module_source
+from jitgrad.compile import Compiled, compile_function, load_module
+from jitgrad.ir.graph import Block, Value
+from jitgrad.lower import lower
+from jitgrad.passes import optimise
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What the compiled function's results are, as the caller gets them: dtype, axes, and whether a Python number."""
+
+    dtype: np.dtype
+    ndim: int
+    weak: bool
+
+    def as_user_sees(self, x: object) -> object:
+        """Compiled code gives Python numbers; where NumPy would give one of its own, so do we."""
+        return x if self.ndim or self.weak else self.dtype.type(x)
+
+
+class Program:
+    """A derivative for one signature; compiled when it is first called.
+
+    Attributes:
+        block: the optimised program, before lowering.
+        primal: the traced function that it comes from.
+        entry: the name of the generated function.
+        defaults: how many trailing params have the default 1.0.
+        params: for each param what is passed for it: ("leaf", k), ("hidden", k), ("captured", k) or ("extra", k).
+    """
+
+    def __init__(self, block: Block, primal: Primal, entry: str, doc: str, extras: tuple[Value, ...] = (),
+                 defaults: tuple = ()):  # fmt: skip
+        self.primal = primal
+        self.entry = entry
+        self.doc = doc
+        self.defaults = defaults
+        self.block = optimise(block)
+        self.params = [_origin(p, primal, extras) for p in self.block.params]
+        self.results = [Result(r.type.dtype, r.type.ndim, r.type.weak) for r in self.block.results]
+        self._compiled: Compiled | None = None
+
+    @cached_property
+    def lowered(self) -> Block:
+        return lower(self.block)
+
+    def source(self, form: str = "numpy") -> str:
+        """The generated module: "numpy" for the array form, "numba" for what is compiled."""
+        if form not in ("numpy", "numba"):
+            raise ValueError(f"form={form!r}: there are 'numpy' and 'numba'")
+        block = self.block if form == "numpy" else self.lowered
+        return module_source(block, self.entry, form, self.doc, self.defaults)
+
+    @cached_property
+    def array_function(self) -> Callable:
+        """The array form as a function, run by Python."""
+        return getattr(load_module(self.source("numpy"), f"{self.entry}_arrays"), self.entry)
+
+    def signatures(self) -> int:
+        """For how many tuples of argument types there is machine code."""
+        return 0 if self._compiled is None else len(self._compiled.dispatcher.signatures)
+
+    def compile(self, values: list) -> Compiled:
+        """Machine code for these values of the params; a read-only array is another type to Numba."""
+        signature = tuple(
+            _numba_type(p.type.dtype, p.type.ndim, isinstance(v, np.ndarray) and not v.flags.writeable)
+            for p, v in zip(self.block.params, values, strict=True)
+        )
+        return self.compile_signature(signature)
+
+    def compile_signature(self, signature: tuple) -> Compiled:
+        if self._compiled is None:
+            self._compiled = compile_function(self.source("numba"), self.entry, signature)
+        else:
+            self._compiled.add(signature)
+        return self._compiled
+
+
+def _origin(param: Value, primal: Primal, extras: tuple[Value, ...]) -> tuple[str, int]:
+    """Where the value of a param comes from at a call."""
+    for kind, values in (
+        ("leaf", primal.leaves),
+        ("hidden", [h.value for h in primal.hidden]),
+        ("captured", primal.block.params[len(primal.block.params) - len(primal.captured) :]),
+        ("extra", extras),
+    ):
+        for k, value in enumerate(values):
+            if value is param:
+                return kind, k
+    raise AssertionError(f"nobody passes {param!r}")
+
+
+_SCALARS = {np.dtype(np.bool_): numba.types.boolean}
+
+
+def _numba_type(dtype: np.dtype, ndim: int, readonly: bool) -> numba.types.Type:
+    scalar = _SCALARS.get(dtype) or numba.from_dtype(dtype)
+    return numba.types.Array(scalar, ndim, "C", readonly=readonly) if ndim else scalar
+

@@ -1,0 +1,186 @@
+"""`grad`, `value_and_grad` and `jit`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from jitgrad.api import heads
+from jitgrad.api.derive import ARRAY, SCALAR, Derived, float_outputs, gradient, outputs_of
+from jitgrad.api.engine import Engine
+from jitgrad.api.signature import Flat
+from jitgrad.api.tracing import Primal
+from jitgrad.ops.symbolic import Expr
+
+Argnums = int | str | Sequence[int | str]
+
+
+class Gradient(Engine):
+    """The compiled gradient of a function: what `grad` and `value_and_grad` make.
+
+    Call it with the function's arguments; `head=` takes a head gradient. See `source`, `graph` and `stats`.
+    """
+
+    def __init__(self, function: Callable, argnums: Argnums, has_aux: bool, with_value: bool):
+        super().__init__(function)
+        if "head" in self.arguments.keywords:
+            raise TypeError("a parameter called 'head' would hide the head gradient; give it another name")
+        self.single = isinstance(argnums, int | str | np.integer)
+        given = (argnums,) if self.single else tuple(argnums)
+        if not given:
+            raise ValueError("argnums is empty: there is nothing to differentiate by")
+        self.places = tuple(self.arguments.position(a) for a in given)
+        if len(set(self.places)) != len(self.places):
+            raise ValueError(f"argnums={argnums!r} names an argument twice")
+        self.has_aux, self.with_value = has_aux, with_value
+        self.suffix = "value_and_grad" if with_value else "grad"
+
+    def __call__(self, *args, head: object = 1.0, **kwargs):
+        if not kwargs and type(head) is float:
+            caller = self.callers.get(len(args))
+            if caller is not None:
+                return caller(*args, head)
+        return self._call(args, kwargs, head)
+
+    def _call(self, args: tuple, kwargs: dict, head: object) -> object:
+        flat = self.flatten(args, kwargs)
+        if any(isinstance(x, Expr) for x in (*flat.leaves, head)):
+            return self.inline(flat, *self._head(flat, head))
+        result = self.run(flat, *self._head(flat, head))
+        caller = self.callers.pop(SCALAR, None)
+        if caller is not None:
+            self.callers[len(args)] = caller
+        return result
+
+    def _head(self, flat: Flat, head: object) -> tuple[str, tuple]:
+        """The kind of head, and its leaves."""
+        if heads.is_number(head):
+            return SCALAR, (heads.number(head),)
+        primal = self.entry(flat, SCALAR).program.primal
+        _, _, n = outputs_of(primal, self.has_aux)
+        results = [(primal.results[k], primal.block.results[k].type) for k in float_outputs(primal, n)]
+        like = [(name, t.dtype, t.ndim) for name, t in results]
+        return ARRAY, tuple(heads.arrays(head, like, "head gradient"))
+
+    def derive(self, primal: Primal, flat: Flat, request: object, extras: tuple | None) -> Derived:
+        return gradient(primal, flat, self.places, self.single, self.has_aux, self.with_value, request, extras)
+
+    def request(self) -> object:
+        return SCALAR
+
+    def describe(self) -> str:
+        return "Value and gradient of" if self.with_value else "Gradient of"
+
+
+class Compiled(Engine):
+    """A function compiled as it is: what `jit` makes."""
+
+    suffix = "jit"
+
+    def __call__(self, *args, **kwargs):
+        if not kwargs:
+            caller = self.callers.get(len(args))
+            if caller is not None:
+                return caller(*args)
+        flat = self.flatten(args, kwargs)
+        if any(isinstance(x, Expr) for x in flat.leaves):
+            return self.function(*args, **kwargs)
+        result = self.run(flat, None, ())
+        caller = self.callers.pop(None, None)
+        if caller is not None:
+            self.callers[len(args)] = caller
+        return result
+
+    def derive(self, primal: Primal, flat: Flat, request: object, extras: tuple | None) -> Derived:
+        return Derived(primal.block, primal.structure)
+
+    def describe(self) -> str:
+        return "The function"
+
+
+def grad(
+    function: Callable | None = None, *, argnums: Argnums = 0, has_aux: bool = False
+) -> Gradient | Callable[[Callable], Gradient]:
+    """The gradient of a function, compiled at its first call.
+
+    Args:
+        function: takes and returns arrays (float64, float32; ints and bools as data), numbers, and nested dicts, lists,
+            tuples, named tuples and dataclasses of them. Left out, `grad` is a decorator with arguments.
+        argnums: by which arguments: a position, a name, or a sequence of these.
+        has_aux: the function returns `(output, auxiliary)`, and the result is `(gradient, auxiliary)`.
+
+    Returns:
+        A function of the same arguments that gives the gradient in the structure of the argument (a tuple of them if
+        `argnums` is a sequence). An output that isn't scalar has the derivative of its sum. `head=` takes a head
+        gradient: an array of the output's shape and dtype, or a number for all its elements.
+
+    Raises:
+        TypeError: an argument in `argnums` isn't floating-point; the head has another dtype than the output.
+        ValueError: the head has another shape than the output; shapes that NumPy would refuse.
+        TraceError, UnsupportedError: the function does what can't be compiled; they point at the line.
+
+    Example:
+        >>> import numpy as np
+        >>> from jitgrad import grad
+        >>> @grad
+        ... def loss(w, x):
+        ...     return np.sum(np.tanh(x @ w))
+        >>> loss(np.zeros(2), np.ones((3, 2)))
+        array([3., 3.])
+        >>> loss(np.zeros(2), np.ones((3, 2)), head=2.0)
+        array([6., 6.])
+
+    The method is reverse accumulation by source transformation (Griewank & Walther, Evaluating Derivatives, 2008,
+    ch. 6).
+    """
+    if function is None:
+        return lambda f: Gradient(f, argnums, has_aux, with_value=False)
+    return Gradient(function, argnums, has_aux, with_value=False)
+
+
+def value_and_grad(
+    function: Callable | None = None, *, argnums: Argnums = 0, has_aux: bool = False
+) -> Gradient | Callable[[Callable], Gradient]:
+    """The value of a function and its gradient, from one run.
+
+    Args:
+        function, argnums, has_aux: as for `grad`.
+
+    Returns:
+        A function that gives `(value, gradient)`, or with `has_aux` `((value, auxiliary), gradient)`.
+
+    Raises:
+        What `grad` raises.
+
+    Example:
+        >>> import numpy as np
+        >>> from jitgrad import value_and_grad
+        >>> value, gradient = value_and_grad(lambda x: np.sum(x**2))(np.array([1.0, 2.0]))
+        >>> float(value), gradient
+        (5.0, array([2., 4.]))
+    """
+    if function is None:
+        return lambda f: Gradient(f, argnums, has_aux, with_value=True)
+    return Gradient(function, argnums, has_aux, with_value=True)
+
+
+def jit(function: Callable) -> Compiled:
+    """A function compiled as its gradient would be, without differentiating it.
+
+    Args:
+        function: as for `grad`.
+
+    Returns:
+        A function of the same arguments and results.
+
+    Raises:
+        TraceError, UnsupportedError: the function does what can't be compiled; they point at the line.
+
+    Example:
+        >>> import numpy as np
+        >>> from jitgrad import jit
+        >>> jit(lambda x: np.mean(x, axis=0, keepdims=True))(np.ones((3, 2)))
+        array([[1., 1.]])
+    """
+    return Compiled(function)
