@@ -364,7 +364,7 @@ def nested_arguments(params, pair):
 def builtins_on_arrays(v, a):
     total = sum(v[i] for i in range(3)) + abs(-v).sum() + sum(np.split(v, [1, 2])).sum()
     pairs = [x * k for k, x in zip((1, 2), (v, v * 3), strict=True)]
-    doubled = list(map(lambda t: t * 2, pairs))  # noqa: C417
+    doubled = list(map(lambda t: t * 2, pairs))
     kept = list(filter(lambda t: t is not None, [v, None]))
     return total, doubled, kept, round(v[0] / 3, 2), divmod(v[0], 2.0), pow(v, 2), max(3, 1)
 
@@ -415,7 +415,8 @@ def types(v, x, n, flag):
     checks = [
         isinstance(v, np.ndarray), isinstance(x, float), isinstance(x, int), isinstance(n, int | np.integer),
         isinstance(n, (float, np.floating)), isinstance(flag, bool), type(x) is float, type(n) is int,
-        isinstance(v[0], float), isinstance(v.sum(), np.floating), np.isscalar(x), np.isscalar(v), callable(v),
+        isinstance(v[0], float), isinstance(v.sum(), np.floating), np.isscalar(x), np.isscalar(v),
+        callable(v),
         type(v) is np.ndarray, hasattr(v, "shape"), isinstance(None, type(None)), v is v, v is None,
     ]  # fmt: skip
     return checks
@@ -483,7 +484,7 @@ def decorators(v):
     return inner(v), decorated_outside(v), inner.__name__, cached(2)
 
 
-twice, thrice = lambda x: x * 2, lambda x: x * 3  # noqa: E731
+twice, thrice = lambda x: x * 2, lambda x: x * 3
 
 
 @case(V)
@@ -515,3 +516,23 @@ def matching(v):
 
     things = [0, 20, [v, 2, 3], {"w": v, "b": 1}, None, "text", 3.5, 5]
     return [kind(t) for t in things]
+
+
+@case(A, V)
+def comparisons_of_lengths(a, v):
+    w = np.zeros(a.shape)
+    assert w.shape == a.shape
+    assert a.shape[0] == len(w)
+    assert a.shape != (3,)
+    return w if a.shape[1] != 1 and (a * 2).shape == w.shape else v
+
+
+@case(V)
+def return_in_finally(v):
+    def f():
+        try:
+            raise ValueError
+        finally:
+            return v * 2  # noqa: B012
+
+    return f()

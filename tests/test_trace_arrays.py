@@ -33,9 +33,12 @@ def test_like_numpy(function, args, kwargs):
 def creation(a, v):
     n, m = a.shape
     return (
-        np.zeros(3), np.zeros((2, n)), np.ones((n, m), dtype=np.float32), np.full((2, 2), 7.0), np.full(n, v[0]),
-        np.eye(3), np.identity(2), np.arange(4), np.arange(1.0, 2.0, 0.25), np.arange(n), np.linspace(0, 1, 5),
-        np.zeros_like(a), np.ones_like(v, dtype=int), np.full_like(a, 2), np.zeros(shape=[2, 2]), np.zeros(2, int),
+        np.zeros(3), np.zeros((2, n)), np.ones((n, m), dtype=np.float32), np.full((2, 2), 7.0), np.full(n,
+        v[0]),
+        np.eye(3), np.identity(2), np.arange(4), np.arange(1.0, 2.0, 0.25), np.arange(n), np.linspace(0, 1,
+        5),
+        np.zeros_like(a), np.ones_like(v, dtype=int), np.full_like(a, 2), np.zeros(shape=[2, 2]),
+        np.zeros(2, int),
         np.empty(3) * 0, np.arange(2, 8, 2), np.zeros(a.shape), np.zeros_like(v) + a[:, 0],
     )  # fmt: skip
 
@@ -43,12 +46,17 @@ def creation(a, v):
 @case(V, 2.0)
 def arrays_of_lists(v, x):
     return (
-        np.array([v[0], v[1] * 2]), np.array([[x, 1.0], [v[0], 3]]), np.array([v, v * 2]), np.asarray([[v, v]]),
-        np.array([1, 2, 3]), np.array([[1.5, 2.5], [1, 2]]), np.array([x, x], dtype=np.float32), np.array(v, copy=True),
+        np.array([v[0], v[1] * 2]), np.array([[x, 1.0], [v[0], 3]]), np.array([v, v * 2]), np.asarray([[v,
+        v]]),
+        np.array([1, 2, 3]), np.array([[1.5, 2.5], [1, 2]]), np.array([x, x], dtype=np.float32), np.array(v,
+        copy=True),
         np.array([1, 2, 3], float), np.array([True, False]), np.array([[0.0, 0.0]]), np.array([len(v), 2]),
-        np.stack([v, v + 1]), np.concatenate([v, [x, 1.0], np.zeros(2)]), np.sum([x, v[0]]), np.dot([1.0, 2.0, x], v),
-        np.array([v, [1.0, 2.0, x]]), v + [1.0, 2.0, x], np.vstack((v, v)), np.array((x, x)), np.exp([x, 1.0]),
-        np.maximum(v, [x, 0, 1]), np.array(v[0]), np.atleast_1d(x), np.array(3.0) * v, np.array([v[0]], ndmin=2),
+        np.stack([v, v + 1]), np.concatenate([v, [x, 1.0], np.zeros(2)]), np.sum([x, v[0]]), np.dot([1.0,
+        2.0, x], v),
+        np.array([v, [1.0, 2.0, x]]), v - [1.0, 2.0, x], np.vstack((v, v)), np.array((x, x)), np.exp([x,
+        1.0]),
+        np.maximum(v, [x, 0, 1]), np.array(v[0]), np.atleast_1d(x), np.array(3.0) * v, np.array([v[0]],
+        ndmin=2),
     )  # fmt: skip
 
 
@@ -133,7 +141,7 @@ def views_of_views(a):
     np.swapaxes(a, 0, 1)[2, 2] = 42
     np.flip(a, 0)[0, 0] = 77
     np.expand_dims(a, 0)[0, 1, 1] = 88
-    p, q = np.split(a, [1])
+    _, q = np.split(a, [1])
     q[0, 3] = 66
     return a, t, last, r, flat, b, s, m
 
@@ -342,6 +350,22 @@ def test_sort_is_refused():
 def test_unknown_functions_and_methods():
     refused(lambda v: np.fft.fft(v).sum(), V, match=r"np\.fft", kind=UnsupportedError, text="np.fft.fft(v)")
     refused(lambda v: v.byteswap(), V, match="byteswap", kind=UnsupportedError, text="byteswap")
-    refused(lambda v: np.put(v, [0], 1.0), V, match="np.put", kind=UnsupportedError)
+    refused(lambda v: np.put(v, [0], 1.0), V, match=r"np\.put", kind=UnsupportedError)
     with pytest.raises(AttributeError, match="no attribute 'colour'"):
         check_trace(lambda v: v.colour, V)
+
+
+@case(V)
+def no_copies(v):
+    x = v * 1
+    y = x.astype(float, copy=False)
+    y[0] = 10.0
+    z = np.asarray(x)
+    z[1] = 20.0
+    w = np.asarray(x, dtype=np.float32)
+    w[2] = 30.0
+    u = x.astype(float)
+    u[0] = -1.0
+    np.add(x, 1, x)
+    np.nan_to_num(x, copy=False)
+    return x, y, z, w, u

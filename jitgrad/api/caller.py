@@ -52,7 +52,7 @@ def make_caller(
             passed.append(f"x{k}")
     extras = [f"x{k}" for kind, k in program.params if kind == "extra"]
     defaults = [f"{x}=1.0" for x in extras] if program.defaults else extras
-    result = writer.put_together(structure, program.results)
+    result = write_result(structure, program.results, lambda x: writer.bind("part", x))
     tests = " and ".join(writer.tests) or "True"
     lines = [
         f"def call({', '.join([*arguments, *defaults])}):",
@@ -118,27 +118,36 @@ class _Writer:
         else:
             self.tests.append(f"type({name}) is {self.bind('cls', type(leaf))}")
 
-    def put_together(self, structure: tuple, results: list[Result]) -> str:
-        """The expression that makes the user's result of the kernel's results `r`."""
-        places = iter(range(len(results)))
-        single = len(results) == 1
 
-        def write(s: tuple) -> str:
-            if s == LEAF:
-                k = next(places)
-                text = "r" if single else f"r[{k}]"
-                return text if results[k].ndim or results[k].weak else f"{self.bind('number', results[k].dtype.type)}({text})"
-            if s[0] == "static":
-                return "None" if s[1].value is None else self.bind("static", s[1].value)
-            kind, cls, keys, _ = s[:4]
-            parts = [write(part) for part in s[4:]]
-            if kind == "dict" and cls is dict:
-                return "{" + ", ".join(f"{self.bind('key', k)}: {p}" for k, p in zip(keys, parts, strict=True)) + "}"
-            if kind == "list" and cls is list:
-                return f"[{', '.join(parts)}]"
-            if kind == "tuple" and cls is tuple:
-                return f"({''.join(p + ', ' for p in parts)})"
-            maker = self.bind("build", lambda *parts: build(kind, cls, keys, list(parts)))
-            return f"{maker}({', '.join(parts)})"
+def write_result(
+    structure: tuple, results: list[Result], bind: Callable[[object], str], in_python: bool = True
+) -> str:
+    """The expression that makes the user's result of the kernel's results `r`.
 
-        return write(structure)
+    `bind` gives a name for an object that has no text of its own. In Python a compiled function has given Python numbers;
+    where NumPy would give one of its own, so does the result.
+    """
+    places = iter(range(len(results)))
+    single = len(results) == 1
+
+    def write(s: tuple) -> str:
+        if s == LEAF:
+            k = next(places)
+            text = "r" if single else f"r[{k}]"
+            plain = results[k].ndim or results[k].weak or not in_python
+            return text if plain else f"{bind(results[k].dtype.type)}({text})"
+        if s[0] == "static":
+            return "None" if s[1].value is None else bind(s[1].value)
+        kind, cls, keys, _ = s[:4]
+        parts = [write(part) for part in s[4:]]
+        if kind == "dict" and cls is dict:
+            return "{" + ", ".join(f"{bind(k)}: {p}" for k, p in zip(keys, parts, strict=True)) + "}"
+        if kind == "list" and cls is list:
+            return f"[{', '.join(parts)}]"
+        if kind == "tuple" and cls is tuple:
+            return f"({''.join(p + ', ' for p in parts)})"
+        if kind == "tuple" and keys:
+            return f"{bind(cls)}({', '.join(parts)})"
+        return f"{bind(lambda *items: build(kind, cls, keys, list(items)))}({', '.join(parts)})"
+
+    return write(structure)

@@ -158,7 +158,8 @@ def forward(primal: Primal, leaves: list[int], extras: tuple | None) -> tuple[Bl
     block = jvp_block(primal.block, [position[primal.leaves[k]] for k in leaves], range(len(primal.block.results)))
     params = block.params[len(primal.block.params) :]
     if extras is not None:
-        return substitute(block, {p: p for p in primal.block.params} | dict(zip(params, extras, strict=True))), ()
+        block = substitute(block, {p: p for p in primal.block.params} | dict(zip(params, extras, strict=True)))
+        return Block(primal.block.params, block.nodes, block.results, block.name), ()
     return check_shapes(block, params, "tangent"), params
 
 

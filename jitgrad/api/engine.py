@@ -13,6 +13,7 @@ from jitgrad.api.program import Program
 from jitgrad.api.signature import Arguments, Flat, LeafType, flatten_arguments, leaf_type, normalize
 from jitgrad.api.structure import Static, unflatten
 from jitgrad.api.tracing import Primal, StaticLeaf, trace, traced
+from jitgrad.compile.numba_bridge import type_of
 from jitgrad.ir.graph import Arg, Value, substitute
 from jitgrad.ir.text import block_text
 from jitgrad.ops.symbolic import Builder, Expr, NeedStatic, as_arg, as_expr, current
@@ -139,6 +140,11 @@ class Engine:
             self.cache_hits += compiled.cache_hit
             self.compilations += not compiled.cache_hit
         return compiled.entry
+
+    @property
+    def _numba_type_(self):
+        """Numba calls the derivative from the user's compiled code by this."""
+        return type_of(self._dispatcher)
 
     # Inside another trace.
     def inline(self, flat: Flat, request: object, extras: tuple) -> object:

@@ -11,7 +11,7 @@ from jitgrad.api import heads
 from jitgrad.api.derive import Derived, forward, pair
 from jitgrad.api.engine import Engine
 from jitgrad.api.signature import Flat, leaf_type
-from jitgrad.api.structure import flatten, without_statics
+from jitgrad.api.structure import flatten, places, without_statics
 from jitgrad.api.tracing import Primal
 from jitgrad.ops.symbolic import Expr
 
@@ -46,6 +46,9 @@ class Pushforward(Engine):
 def _tangents(flat: Flat, tangents: tuple):
     """The tangents of the float leaves; for other leaves None, or zeros, which is what there can be."""
     given, _, _ = flatten(tangents, "tangent", lambda x, name: True)
+    data = [is_data for structure in flat.structures for is_data in places(structure)]
+    if len(given) == len(data):  # what is no data, a string perhaps, has a place in both
+        given = [dot for dot, is_data in zip(given, data, strict=True) if is_data]
     if len(given) != len(flat.leaves):
         raise ValueError(f"the tangents have {len(given)} arrays where the primals have {len(flat.leaves)}")
     for x, dot, name in zip(flat.leaves, given, flat.names, strict=True):

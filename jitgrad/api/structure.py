@@ -125,6 +125,15 @@ def count(structure: tuple) -> int:
     return 0 if structure[0] == "static" else sum(count(s) for s in structure[4:])
 
 
+def places(structure: tuple) -> Iterator[bool]:
+    """For everything that is no container, in order, whether it is a leaf; else it is static."""
+    if structure == LEAF or structure[0] == "static":
+        yield structure == LEAF
+    else:
+        for part in structure[4:]:
+            yield from places(part)
+
+
 def without_statics(structure: tuple) -> tuple:
     """The structure of a derivative: what is static has none."""
     if structure == LEAF:

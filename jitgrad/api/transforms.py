@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 
 import numpy as np
 
 from jitgrad.api import heads
 from jitgrad.api.derive import ARRAY, SCALAR, Derived, float_outputs, gradient, outputs_of
 from jitgrad.api.engine import Engine
+from jitgrad.api.njit import kernel_for, make_dispatcher
 from jitgrad.api.signature import Flat
 from jitgrad.api.tracing import Primal
 from jitgrad.ops.symbolic import Expr
@@ -66,6 +68,13 @@ class Gradient(Engine):
     def derive(self, primal: Primal, flat: Flat, request: object, extras: tuple | None) -> Derived:
         return gradient(primal, flat, self.places, self.single, self.has_aux, self.with_value, request, extras)
 
+    @cached_property
+    def _dispatcher(self):
+        def build(values: list) -> tuple:
+            return kernel_for(self, SCALAR, values[:-1], ["head"], (1.0,))
+
+        return make_dispatcher(self, self.suffix, build, head=True)
+
     def request(self) -> object:
         return SCALAR
 
@@ -91,6 +100,10 @@ class Compiled(Engine):
         if caller is not None:
             self.callers[len(args)] = caller
         return result
+
+    @cached_property
+    def _dispatcher(self):
+        return make_dispatcher(self, self.suffix, lambda values: kernel_for(self, None, values, [], ()), head=False)
 
     def derive(self, primal: Primal, flat: Flat, request: object, extras: tuple | None) -> Derived:
         return Derived(primal.block, primal.structure)

@@ -24,13 +24,17 @@ RUNTIME = {
     "maximum": "maximum", "minimum": "minimum", "sum_step": "sum_step", "product_step": "product_step",
     "sinc": "sinc", "sign": "sign",
 }  # fmt: skip
+# Elementary functions of our own, which LLVM vectorises in the loop.
+VECTORISED = frozenset((
+    "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "tanh", "sinh", "cosh", "arctan", "arcsin", "arccos", "cbrt",
+    "power",
+))  # fmt: skip
 _NARROW = frozenset(np.dtype(t) for t in ("i1", "i2", "i4", "u1", "u2", "u4", "u8"))
 
 
 class NumbaWriter(Writer):
     """Writes lowered operations."""
 
-    kernels: frozenset[str] = frozenset()
     keep_names = False
 
     def const(self, arg: Const, node: Node | None) -> ast.expr:
@@ -138,7 +142,7 @@ class NumbaWriter(Writer):
         special = getattr(self, f"_{name}", None)
         if special is not None:
             return special(node, args, **attrs)
-        if name in self.kernels and node.out.type.dtype.kind == "f":
+        if name in VECTORISED and node.out.type.dtype.kind == "f":
             self.imports.add(f"from jitgrad.runtime.vecmath import {name}")
             value = call(name, *args)
         elif name in RUNTIME and (node.out.type.dtype.kind == "f" or name in ("maximum", "minimum", "sign")):

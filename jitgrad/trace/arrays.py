@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from jitgrad.ir.graph import Const
 from jitgrad.ops.registry import FUNCTIONS, METHODS
 from jitgrad.ops.shape import array_
@@ -56,7 +57,7 @@ def scalars(items: list, shape: tuple[int, ...]) -> Expr:
 
 
 def _nesting(x: object, leaves: list) -> tuple[int, ...] | None:
-    """The shape of nested lists of scalars, whose leaves are collected; None if an array is among them, or ragged."""
+    """The shape of nested lists of scalars, collecting these; None if ragged, or if there is an array."""
     if isinstance(x, list | tuple):
         inner = [_nesting(p, leaves) for p in x]
         if None in inner or len(set(inner)) > 1:

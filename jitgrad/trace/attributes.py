@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 
 import numpy as np
+
 from jitgrad.errors import UnsupportedError
 from jitgrad.ir.types import FLOAT64, INT64
 from jitgrad.ops.symbolic import Expr, current
@@ -15,7 +16,8 @@ from jitgrad.trace.values import own, refuse
 
 _MISSING = object()
 _OUTSIDE = (
-    "an attribute of {} is set, an object that existed before the call; a compiled function can't do that: return the "
+    "an attribute of {} is set, an object that existed before the call; a compiled function can't do that: "
+    "return the "
     "new value and set it outside"
 )
 
@@ -211,6 +213,7 @@ def store_item(frame, obj: object, index: object, value: object) -> None:
         return
     if externals.is_outside(obj):
         refuse(
-            f"{externals.path(obj)} is written to, an object that existed before the call; return the new value instead"
+            f"{externals.path(obj)} is written to, an object that existed before the call; return the new "
+            "value instead"
         )
     obj[index] = value

@@ -10,6 +10,7 @@ import time
 import types
 
 import numpy as np
+
 from jitgrad.ir.types import FLOAT64, INT64
 from jitgrad.ops.registry import FUNCTIONS
 from jitgrad.ops.symbolic import Expr
@@ -69,7 +70,8 @@ def _len(frame, x):
         if not x.ndim:
             raise TypeError("len() of unsized object")
         return x.shape[0]
-    return len(x)
+    externals = frame.trace.externals
+    return externals.length(x) if externals.is_outside(x) else len(x)
 
 
 @builtin(float)
@@ -124,7 +126,8 @@ def _extremum(better, of_array):
         for item in items[1:]:  # the first of equals stays, as in Python
             if any(isinstance(i, Expr) and i.ndim for i in (best, item)):
                 raise ValueError(
-                    "The truth value of an array with more than one element is ambiguous: use np.maximum or np.minimum"
+                    "The truth value of an array with more than one element is ambiguous: use np.maximum "
+                    "or np.minimum"
                 )
             is_weak = all(
                 i.type.weak if isinstance(i, Expr) else not isinstance(i, np.generic) for i in (best, item)
@@ -207,19 +210,23 @@ BUILTINS[math.fsum] = lambda frame, items: (
 
 # What gives another result at each call, or acts on the world: tracing would do it once.
 _REFUSED = {
-    input: "input() is called, which a compiled function can't do; ask before the call and pass the answer in",
-    open: "a file is opened, which a compiled function can't do; read it before the call and pass the contents in",
+    input: "input() is called, which a compiled function can't do; ask before the call and pass the answer "
+    "in",
+    open: "a file is opened, which a compiled function can't do; read it before the call and pass the "
+    "contents in",
     exec: "exec() is called, which can't be traced; write the code into the function",
     eval: "eval() is called, which can't be traced; write the expression into the function",
     globals: "globals() is called, which can't be traced; name the global variable",
-    os.urandom: "random bytes are drawn, which a trace would do only once; draw them before the call and pass them in",
+    os.urandom: "random bytes are drawn, which a trace would do only once; draw them before the call and "
+    "pass them in",
     **dict.fromkeys(
         (time.time, time.perf_counter, time.monotonic, time.process_time, time.time_ns, time.perf_counter_ns),
         "the clock is read, which a trace would do only once; measure around the call instead",
     ),
 }
 _RANDOM = (
-    "random numbers are drawn here, which a trace would do only once; draw them before the call and pass them in as an "
+    "random numbers are drawn here, which a trace would do only once; draw them before the call and pass "
+    "them in as an "
     "argument"
 )
 _GENERATORS = (np.random.RandomState, np.random.Generator, np.random.BitGenerator, random.Random)

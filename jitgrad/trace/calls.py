@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import ast
 import functools
-import inspect
 import itertools
+import math
 import types
 from dataclasses import dataclass
 
 import numpy as np
+
 from jitgrad.errors import TraceError
 from jitgrad.ops.symbolic import Expr, current
 from jitgrad.trace import generators, numpy_names
 from jitgrad.trace.attributes import find
+from jitgrad.trace.binding import bind_arguments, signature
 from jitgrad.trace.builtin_names import BUILTINS, refusal
 from jitgrad.trace.externals import is_fixed
 from jitgrad.trace.frame import MAX_DEPTH, Frame, Return, evaluate, run
@@ -37,6 +39,11 @@ class Closure:
 def call(frame: Frame, function: object, args: tuple, kwargs: dict) -> object:
     """Call anything, as the traced function would."""
     trace = frame.trace
+    if isinstance(function, _BUILTIN) and (
+        function in _ITERATING
+        or getattr(function, "__module__", None) in ("itertools", "collections", "_collections")
+    ):
+        args = tuple(outside_items(frame, a) if trace.externals.is_outside(a) else a for a in args)
     handler = BUILTINS.get(function) if isinstance(function, _BUILTIN) else None
     if handler is not None:
         return handler(frame, *args, **kwargs)
@@ -63,6 +70,25 @@ def call(frame: Frame, function: object, args: tuple, kwargs: dict) -> object:
     if isinstance(method, types.FunctionType) and not is_fixed(base.__module__):
         return call(frame, method, (function, *args), kwargs)
     return native(frame, function, args, kwargs)
+
+
+# Functions that run over what they are given, besides those of itertools.
+_ITERATING = {
+    sum, min, max, any, all, list, tuple, set, frozenset, dict, zip, enumerate, map, filter, sorted, reversed,
+    iter, next, functools.reduce, math.fsum, math.prod,
+}  # fmt: skip
+
+
+def outside_items(frame: Frame, x: object) -> object:
+    """The items of an object that existed before the call, if it is iterable; else the object itself."""
+    if isinstance(x, type | types.FunctionType | types.MethodType | functools.partial) or not hasattr(
+        x, "__iter__"
+    ):
+        return x
+    method, base = find(type(x), "__iter__")
+    if isinstance(method, types.FunctionType) and not is_fixed(base.__module__):
+        return call(frame, method, (x,), {})
+    return list(frame.trace.externals.iteration(x, iter(x)))
 
 
 _BUILTIN = (types.BuiltinFunctionType, type)
@@ -101,7 +127,8 @@ def _refuse_stale(function: types.FunctionType) -> None:
     for name, value in values.items():
         if isinstance(value, np.ndarray | float | np.floating):
             refuse(
-                f"{function.__name__} has no source that can be read, and reads {name!r} from outside, whose changes "
+                f"{function.__name__} has no source that can be read, and reads {name!r} from outside, "
+                "whose changes "
                 "would go unnoticed; pass it as an argument"
             )
 
@@ -118,7 +145,7 @@ def evaluate_function(
     kw = function.__kwdefaults__ or {}
     bind_arguments(
         frame, node.args, function.__name__, args, kwargs, len(positional), kw,
-        lambda place: externals.default(function, place, kw[place] if isinstance(place, str) else positional[place]),
+        lambda place: externals.default(function, place, (kw if place in kw else positional)[place]),
     )  # fmt: skip
     return _run_body(frame, node)
 
@@ -151,7 +178,8 @@ def _run_body(frame: Frame, node: ast.FunctionDef | ast.Lambda) -> object:
     loc = builder.loc
     if trace.depth >= MAX_DEPTH:
         raise frame.error(
-            node, f"{frame.name} calls itself more than {MAX_DEPTH} times deep while it is traced; a recursion that "
+            node, f"{frame.name} calls itself more than {MAX_DEPTH} times deep while it is traced; a "
+            "recursion that "
             "depends on run-time values can't be traced, and others must end",
         )  # fmt: skip
     trace.depth += 1
@@ -165,50 +193,6 @@ def _run_body(frame: Frame, node: ast.FunctionDef | ast.Lambda) -> object:
         trace.depth -= 1
     builder.loc = loc
     return result
-
-
-def bind_arguments(
-    frame, a: ast.arguments, name: str, args: tuple, kwargs: dict, n_defaults: int, kw_defaults, default
-):
-    """Put arguments into the frame's variables, or raise Python's `TypeError`."""
-    variables = frame.vars
-    positional = [p.arg for p in (*a.posonlyargs, *a.args)]
-    variables.update(zip(positional, args, strict=False))
-    if len(args) > len(positional) and a.vararg is None:
-        raise TypeError(f"{name}() takes {len(positional)} positional arguments but {len(args)} were given")
-    if a.vararg is not None:
-        variables[a.vararg.arg] = tuple(args[len(positional) :])
-    by_name = {p.arg for p in (*a.args, *a.kwonlyargs)}
-    extra = {}
-    for key, value in kwargs.items():
-        if key not in by_name:
-            extra[key] = value
-        elif key in variables and key in positional:
-            raise TypeError(f"{name}() got multiple values for argument {key!r}")
-        else:
-            variables[key] = value
-    if a.kwarg is not None:
-        variables[a.kwarg.arg] = extra
-    elif extra:
-        raise TypeError(f"{name}() got an unexpected keyword argument {next(iter(extra))!r}")
-    missing = []
-    for k, parameter in enumerate(positional):
-        if parameter not in variables:
-            place = k - (len(positional) - n_defaults)
-            if place < 0:
-                missing.append(parameter)
-            else:
-                variables[parameter] = default(place)
-    for p in a.kwonlyargs:
-        if p.arg not in variables:
-            if p.arg in kw_defaults:
-                variables[p.arg] = default(p.arg)
-            else:
-                missing.append(p.arg)
-    if missing:
-        raise TypeError(
-            f"{name}() missing {len(missing)} required argument(s): {', '.join(map(repr, missing))}"
-        )
 
 
 def make_function(
@@ -231,24 +215,8 @@ def make_function(
     traced.__module__ = frame.function.__module__
     traced.__doc__ = ast.get_docstring(node) if isinstance(node, ast.FunctionDef) else None
     TRACED[traced] = closure
-    traced.__signature__ = _signature(a, defaults, kw_defaults)
+    traced.__signature__ = signature(a, defaults, kw_defaults)
     return traced
-
-
-def _signature(a: ast.arguments, defaults: tuple, kw_defaults: dict) -> inspect.Signature:
-    P, empty = inspect.Parameter, inspect.Parameter.empty
-    positional = [
-        *((p, P.POSITIONAL_ONLY) for p in a.posonlyargs),
-        *((p, P.POSITIONAL_OR_KEYWORD) for p in a.args),
-    ]
-    values = (empty,) * (len(positional) - len(defaults)) + defaults
-    parameters = [P(p.arg, kind, default=d) for (p, kind), d in zip(positional, values, strict=True)]
-    if a.vararg is not None:
-        parameters.append(P(a.vararg.arg, P.VAR_POSITIONAL))
-    parameters += [P(p.arg, P.KEYWORD_ONLY, default=kw_defaults.get(p.arg, empty)) for p in a.kwonlyargs]
-    if a.kwarg is not None:
-        parameters.append(P(a.kwarg.arg, P.VAR_KEYWORD))
-    return inspect.Signature(parameters)
 
 
 def _instantiate(frame: Frame, cls: type, args: tuple, kwargs: dict) -> object:
@@ -275,7 +243,8 @@ def native(frame: Frame, function: object, args: tuple, kwargs: dict) -> object:
     outside = getattr(function, "__self__", None)
     if outside is not None and _mutates(frame, function, outside):
         refuse(
-            f"{frame.trace.externals.path(outside)}.{function.__name__}() changes an object that existed before the "
+            f"{frame.trace.externals.path(outside)}.{function.__name__}() changes an object that existed "
+            "before the "
             "call; return the new value instead"
         )
     if isinstance(outside, dict | set) and args:
@@ -288,6 +257,13 @@ def native(frame: Frame, function: object, args: tuple, kwargs: dict) -> object:
     loc = builder.loc
     result = function(*args, **kwargs)
     builder.loc = loc
+    owner = function if outside is None else outside
+    if isinstance(result, float | np.floating | np.ndarray) and frame.trace.externals.is_outside(owner):
+        refuse(
+            f"{frame.trace.externals.path(owner)} gives a number here that may be another one at the next "
+            "call; call "
+            "it before, and pass the number as an argument"
+        )
     return _own(result)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from jitgrad.errors import UnsupportedError
 from jitgrad.ops import create
 from jitgrad.ops.registry import METHODS
@@ -55,7 +56,8 @@ def _filled(shape, value, dtype):
         value = Expr(as_arg(value))
     if dtype is not None and np.dtype(dtype).kind not in "biuf":
         refuse(
-            f"arrays of dtype {np.dtype(dtype)} are not supported: only booleans, integers and real floats are"
+            f"arrays of dtype {np.dtype(dtype)} are not supported: only booleans, integers and real floats "
+            "are"
         )
     return create.full(shape, value, dtype)
 
@@ -89,6 +91,8 @@ def _full_like(a, fill_value, dtype=None, order="K", subok=True, shape=None, **i
 
 def make_array(object, dtype=None, *, copy=True, order="K", subok=False, ndmin=0, **ignored):
     """`np.array`: a new array, whatever it is made of."""
+    if isinstance(object, Cell) and not copy and (dtype is None or object.dtype == np.dtype(dtype)):
+        return object
     if isinstance(object, Expr):
         new = plain(object)
         new = METHODS["astype"](new, np.dtype(dtype)) if dtype is not None else METHODS["copy"](new)

@@ -44,8 +44,8 @@ def evaluate(function, args: tuple, kwargs: dict, builder: Builder) -> Traced:
 
     Args:
         function: anything callable.
-        args, kwargs: the arguments; arrays and run-time numbers are `Expr`s, all else is as the user passed it. Lists,
-            dicts and dataclasses among them belong to the trace, which may change them.
+        args, kwargs: the arguments; arrays and run-time numbers are `Expr`s, all else as the user
+            passed it. Lists, dicts and dataclasses among them belong to the trace, which may change them.
         builder: where nodes go. One with a `parent` makes this a trace inside the running one.
 
     Raises:
@@ -89,7 +89,8 @@ def _guarded(trace: Trace, builder: Builder, evaluation) -> object:
         raise
     except RecursionError as error:
         raise TraceError(
-            "the recursion is too deep to be traced; one that depends on run-time values can't be traced, and others "
+            "the recursion is too deep to be traced; one that depends on run-time values can't be traced, "
+            "and others "
             "must end", builder.loc.syntax_location(),
         ) from error  # fmt: skip
     except Exception as error:
@@ -99,7 +100,11 @@ def _guarded(trace: Trace, builder: Builder, evaluation) -> object:
 
 def _explain(trace: Trace, builder: Builder, error: NeedStatic) -> None:
     """Hand on what asks for a static argument; say in a `TraceError` why anything else can't be."""
-    uses = {"the truth of a value": "a truth value"}
+    uses = {
+        "the truth of a value": "a truth value",
+        "iteration over an axis whose length is known at run time only": "a loop over an array",
+        "the length of an axis as a Python integer": "a length as a Python integer",
+    }
     try:
         require_static(error.value, uses.get(error.use, error.use), trace.hidden_values())
     except TraceError as told:
@@ -205,7 +210,7 @@ def _leaves(x: object):
 
 
 def _drop_unused(trace: Trace, builder: Builder, result: object) -> None:
-    """Forget hidden inputs, a whole dict of them perhaps, of which nothing but their lengths was looked at."""
+    """Forget hidden inputs that were brought in with a container, but that nothing reads."""
     externals = trace.externals
     hidden = trace.hidden_values()
     if not hidden:

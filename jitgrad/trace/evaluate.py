@@ -9,32 +9,37 @@ import sys
 import types
 
 import numpy as np
+
 from jitgrad.errors import JitgradError
-from jitgrad.ops.symbolic import Expr, NeedStatic
+from jitgrad.ops.symbolic import Expr, NeedStatic, current
 from jitgrad.trace import attributes
 from jitgrad.trace.attributes import find
 from jitgrad.trace.calls import call, make_function
-from jitgrad.trace.expressions import at, iterate, operate, truth, user_method
+from jitgrad.trace.expressions import BINARY_NAMED, at, iterate, operate, truth, user_method
 from jitgrad.trace.frame import BREAK, CONTINUE, Frame, Return, evaluate, run, statement
 from jitgrad.trace.values import Cell, own
 
-# op -> ufunc, in-place operator, its method, and the ordinary operator's two methods.
+
+def _in_place_entry(ufunc: np.ufunc, name: str) -> tuple:
+    return ufunc, getattr(operator, f"i{name.strip('_')}"), f"__i{name.strip('_')}__", *BINARY_NAMED[name]
+
+
+# op -> ufunc, in-place operator, its method, and the ordinary operator with its two methods.
 IN_PLACE = {
-    ast.Add: (np.add, operator.iadd, "__iadd__", operator.add, "__add__", "__radd__"),
-    ast.Sub: (np.subtract, operator.isub, "__isub__", operator.sub, "__sub__", "__rsub__"),
-    ast.Mult: (np.multiply, operator.imul, "__imul__", operator.mul, "__mul__", "__rmul__"),
-    ast.Div: (np.true_divide, operator.itruediv, "__itruediv__", operator.truediv, "__truediv__", "__rtruediv__"),
-    ast.FloorDiv: (np.floor_divide, operator.ifloordiv, "__ifloordiv__", operator.floordiv, "__floordiv__",
-                   "__rfloordiv__"),
-    ast.Mod: (np.remainder, operator.imod, "__imod__", operator.mod, "__mod__", "__rmod__"),
-    ast.Pow: (np.power, operator.ipow, "__ipow__", operator.pow, "__pow__", "__rpow__"),
-    ast.MatMult: (np.matmul, operator.imatmul, "__imatmul__", operator.matmul, "__matmul__", "__rmatmul__"),
-    ast.BitAnd: (np.bitwise_and, operator.iand, "__iand__", operator.and_, "__and__", "__rand__"),
-    ast.BitOr: (np.bitwise_or, operator.ior, "__ior__", operator.or_, "__or__", "__ror__"),
-    ast.BitXor: (np.bitwise_xor, operator.ixor, "__ixor__", operator.xor, "__xor__", "__rxor__"),
-    ast.LShift: (np.left_shift, operator.ilshift, "__ilshift__", operator.lshift, "__lshift__", "__rlshift__"),
-    ast.RShift: (np.right_shift, operator.irshift, "__irshift__", operator.rshift, "__rshift__", "__rrshift__"),
-}  # fmt: skip
+    ast.Add: _in_place_entry(np.add, "add"),
+    ast.Sub: _in_place_entry(np.subtract, "sub"),
+    ast.Mult: _in_place_entry(np.multiply, "mul"),
+    ast.Div: _in_place_entry(np.true_divide, "truediv"),
+    ast.FloorDiv: _in_place_entry(np.floor_divide, "floordiv"),
+    ast.Mod: _in_place_entry(np.remainder, "mod"),
+    ast.Pow: _in_place_entry(np.power, "pow"),
+    ast.MatMult: _in_place_entry(np.matmul, "matmul"),
+    ast.BitAnd: _in_place_entry(np.bitwise_and, "and_"),
+    ast.BitOr: _in_place_entry(np.bitwise_or, "or_"),
+    ast.BitXor: _in_place_entry(np.bitwise_xor, "xor"),
+    ast.LShift: _in_place_entry(np.left_shift, "lshift"),
+    ast.RShift: _in_place_entry(np.right_shift, "rshift"),
+}
 
 
 @statement(ast.Expr)
@@ -297,12 +302,15 @@ def raise_(frame: Frame, node: ast.Raise) -> None:
 def try_(frame: Frame, node: ast.Try) -> object:
     try:
         signal = _try_except(frame, node)
-    finally:
-        # What `finally` returns wins over an exception, as in Python.
+    except BaseException as error:
+        loc = current().loc
         last = run(frame, node.finalbody)
-        if last is not None:
-            return last  # noqa: B012
-    return signal
+        current().loc = loc
+        if last is not None and not isinstance(error, JitgradError | NeedStatic):
+            return last  # what `finally` returns wins over an exception, as in Python
+        raise
+    last = run(frame, node.finalbody)
+    return signal if last is None else last
 
 
 def _try_except(frame: Frame, node: ast.Try) -> object:

@@ -7,27 +7,33 @@ import operator
 import types
 
 import numpy as np
+
 from jitgrad.ops.symbolic import Expr, current
 from jitgrad.trace import attributes
 from jitgrad.trace.arrays import as_array, holds_expr
 from jitgrad.trace.attributes import find
-from jitgrad.trace.calls import call, make_function
+from jitgrad.trace.calls import call, make_function, outside_items
 from jitgrad.trace.externals import is_fixed
 from jitgrad.trace.frame import Frame, evaluate, expression
 from jitgrad.trace.values import own
 
-BINARY = {
-    ast.Add: (operator.add, "__add__", "__radd__"), ast.Sub: (operator.sub, "__sub__", "__rsub__"),
-    ast.Mult: (operator.mul, "__mul__", "__rmul__"), ast.Div: (operator.truediv, "__truediv__", "__rtruediv__"),
-    ast.FloorDiv: (operator.floordiv, "__floordiv__", "__rfloordiv__"), ast.Mod: (operator.mod, "__mod__", "__rmod__"),
-    ast.Pow: (operator.pow, "__pow__", "__rpow__"), ast.MatMult: (operator.matmul, "__matmul__", "__rmatmul__"),
-    ast.BitAnd: (operator.and_, "__and__", "__rand__"), ast.BitOr: (operator.or_, "__or__", "__ror__"),
-    ast.BitXor: (operator.xor, "__xor__", "__rxor__"), ast.LShift: (operator.lshift, "__lshift__", "__rlshift__"),
-    ast.RShift: (operator.rshift, "__rshift__", "__rrshift__"),
+_BINARY = {
+    ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "truediv", ast.FloorDiv: "floordiv", ast.Mod: ""
+    "mod",
+    ast.Pow: "pow", ast.MatMult: "matmul", ast.BitAnd: "and_", ast.BitOr: "or_", ast.BitXor: "xor",
+    ast.LShift: "lshift", ast.RShift: "rshift",
 }  # fmt: skip
+# The operator, and the special methods of the left and of the right operand.
+BINARY_NAMED = {
+    name: (getattr(operator, name), f"__{name.strip('_')}__", f"__r{name.strip('_')}__")
+    for name in _BINARY.values()
+}
+BINARY = {kind: BINARY_NAMED[name] for kind, name in _BINARY.items()}
 UNARY = {
-    ast.USub: (operator.neg, "__neg__"), ast.UAdd: (operator.pos, "__pos__"), ast.Invert: (operator.invert, "__invert__"),
-}  # fmt: skip
+    ast.USub: (operator.neg, "__neg__"),
+    ast.UAdd: (operator.pos, "__pos__"),
+    ast.Invert: (operator.invert, "__invert__"),
+}
 COMPARE = {
     ast.Eq: (operator.eq, "__eq__", "__eq__"), ast.NotEq: (operator.ne, "__ne__", "__ne__"),
     ast.Lt: (operator.lt, "__lt__", "__gt__"), ast.LtE: (operator.le, "__le__", "__ge__"),
@@ -201,11 +207,23 @@ def _compare(frame: Frame, op: ast.cmpop, left: object, right: object) -> object
         return (left is right) is isinstance(op, ast.Is)
     if isinstance(op, ast.In | ast.NotIn):
         return _contains(frame, right, left) is isinstance(op, ast.In)
+    if isinstance(left, list | tuple) and type(left) is type(right) and isinstance(op, ast.Eq | ast.NotEq):
+        return _equal(frame, left, right) is isinstance(op, ast.Eq)
     if isinstance(left, Expr) != isinstance(right, Expr):
         other = right if isinstance(left, Expr) else left
         if isinstance(op, ast.Eq | ast.NotEq) and (other is None or isinstance(other, str | dict | set)):
             return isinstance(op, ast.NotEq)
     return operate(frame, COMPARE[type(op)], left, right)
+
+
+def _equal(frame: Frame, left: object, right: object) -> bool:
+    """`left == right` for sequences, which may hold run-time lengths."""
+    if not (holds_expr(left) or holds_expr(right)):
+        return bool(left == right)
+    return len(left) == len(right) and all(
+        a is b or frame.trace.truth_of(_compare(frame, ast.Eq(), a, b))
+        for a, b in zip(left, right, strict=True)
+    )
 
 
 def _contains(frame: Frame, container: object, item: object) -> bool:
@@ -240,7 +258,7 @@ def call_(frame: Frame, node: ast.Call) -> object:
 
 
 def iterate(frame: Frame, node: ast.AST, x: object):
-    """The items of what a loop or an unpacking runs over. A loop region for run-time lengths will start here."""
+    """The items of what is looped over or unpacked. Loop regions for run-time lengths will start here."""
     if isinstance(x, Expr) and x.ndim and not isinstance(x.type.shape[0], int):
         at(frame, node)
         frame.trace.demand(
@@ -250,6 +268,8 @@ def iterate(frame: Frame, node: ast.AST, x: object):
         known = frame.trace.known(x)
         if known is not None:
             return iter(known)
+    if frame.trace.externals.is_outside(x):
+        return iter(outside_items(frame, x))
     method = user_method(x, "__iter__")
     return iter(x) if method is None else call(frame, method, (x,), {})
 

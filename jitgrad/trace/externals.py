@@ -1,19 +1,22 @@
-"""What a function reads from outside: hidden inputs, read at each call, and guards, which say when to trace again.
+"""What a function reads from outside: inputs that are read at each call, and guards.
 
-An array or float that is reached through a global, a closure or an attribute becomes a hidden input of the compiled function.
-Whatever else the trace has looked at is guarded. Containers are not guarded by identity but by structure, and
-their leaves by themselves, so that `params = [w - lr * g for ...]` between two calls needs no new trace.
+An array or float that is reached through a global, a closure or an attribute becomes a hidden input of the
+compiled function. Whatever else the trace has looked at is guarded: once it has changed, the function is traced
+again. Containers are not guarded by identity but by structure, and their leaves by themselves, so that
+`params = [w - lr * g for ...]` between two calls needs no new trace.
 """
 
 from __future__ import annotations
 
+import itertools
 import operator
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+
 from jitgrad.ir.graph import Value
 from jitgrad.ir.types import FLOAT64, Type
 from jitgrad.ops.shape import axis_length
@@ -24,8 +27,8 @@ from jitgrad.trace.values import Cell, refuse
 
 # Packages whose contents don't change between calls, and whose functions are called as they are.
 FIXED = frozenset(sys.stdlib_module_names) | {
-    "jitgrad", "llvmlite", "matplotlib", "numba", "numpy", "pandas", "scipy", "sklearn", "tqdm", "pytest", "_pytest",
-    "hypothesis", "IPython", "ipykernel",
+    "jitgrad", "llvmlite", "matplotlib", "numba", "numpy", "pandas", "scipy", "sklearn", "tqdm", "pytest",
+    "_pytest", "hypothesis", "IPython", "ipykernel",
 }  # fmt: skip
 
 _FROZEN = (
@@ -127,7 +130,8 @@ class Externals:
                 value = cell.cell_contents
             except ValueError:
                 raise NameError(
-                    f"cannot access free variable {name!r} where it is not associated with a value in enclosing scope"
+                    f"cannot access free variable {name!r} where it is not associated with a value in "
+                    "enclosing scope"
                 ) from None
             self._known[key] = self.take(value, lambda: cell.cell_contents, name)
         return self._known[key]
@@ -159,6 +163,36 @@ class Externals:
             path = f"{self.path(obj)}[{key_!r}]"
             self._known[key] = self.take(value, lambda: obj[key_], path)
         return self._known[key]
+
+    def length(self, obj: object) -> int:
+        """`len(obj)` of an object that existed before the call and is no plain container."""
+        key = ("length", id(obj))
+        if key not in self._known:
+            self._known[key] = self.take(len(obj), lambda: len(obj), f"len({self.path(obj)})")
+        return self._known[key]
+
+    def iteration(self, obj: object, items: Iterator) -> Iterator:
+        """The items of an object that existed before the call and is no plain container."""
+        if items is obj:
+            refuse(
+                f"{self.path(obj)} is an iterator that existed before the call, and is used up here; make "
+                "it in the "
+                "function, or pass a list"
+            )
+        path = self.path(obj)
+        values = list(items)
+        key = ("count", id(obj))
+        if key not in self._known:
+            self._known[key] = self.take(
+                len(values), lambda: sum(1 for _ in obj), f"number of items of {path}"
+            )
+        for k, value in enumerate(values):
+            key = ("iteration", id(obj), k)
+            if key not in self._known:
+                self._known[key] = self.take(
+                    value, lambda k=k: next(itertools.islice(obj, k, None)), f"{path}[{k}]"
+                )
+            yield self._known[key]
 
     def default(self, function, place: object, value: object) -> object:
         """The default value of a parameter: a place in `__defaults__`, or a name in `__kwdefaults__`."""
@@ -258,7 +292,8 @@ class Externals:
             or isinstance(array, np.matrix | np.ma.MaskedArray)
         ):
             refuse(
-                f"{path} is a {type(array).__name__} of dtype {array.dtype}; only plain arrays of booleans, integers, "
+                f"{path} is a {type(array).__name__} of dtype {array.dtype}; only plain arrays of "
+                "booleans, integers, "
                 "float32 and float64 are supported"
             )
         value = self._hide(Type(array.dtype, (1,) * array.ndim), kind_of(array), read, path)

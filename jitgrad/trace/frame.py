@@ -98,8 +98,8 @@ class Frame:
     """
 
     __slots__ = (
-        "first", "function", "is_class", "is_comprehension", "name", "owner", "parent", "scope", "source", "trace",
-        "vars",
+        "first", "function", "is_class", "is_comprehension", "name", "owner", "parent", "scope", "source",
+        "trace", "vars",
     )  # fmt: skip
 
     def __init__(self, trace: Trace, source: Source, scope: Scope, parent, function, name: str):
@@ -129,7 +129,8 @@ class Frame:
                 pass
             if found is not self:
                 raise NameError(
-                    f"cannot access free variable {name!r} where it is not associated with a value in enclosing scope"
+                    f"cannot access free variable {name!r} where it is not associated with a value in "
+                    "enclosing scope"
                 )
             if not self.is_class:
                 raise UnboundLocalError(
@@ -170,7 +171,8 @@ class Frame:
         if holder is None:
             kind = "global" if name in self.scope.globals else "closure"
             raise self.error(
-                node, f"the {kind} variable {name!r} is assigned to, which a compiled function can't do; return the "
+                node, f"the {kind} variable {name!r} is assigned to, which a compiled function can't do; "
+                "return the "
                 "value from the function instead",
             )  # fmt: skip
         holder.vars[name] = value
@@ -212,6 +214,7 @@ def run(frame: Frame, body: list[ast.stmt]) -> object:
 
 def _unknown(frame: Frame, node: ast.AST) -> Exception:
     return frame.error(
-        node, f"Python's {type(node).__name__} can't be traced; compute it outside the function and pass the result in",
+        node, f"Python's {type(node).__name__} can't be traced; compute it outside the function and pass "
+        "the result in",
         UnsupportedError,
     )  # fmt: skip

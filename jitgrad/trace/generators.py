@@ -1,6 +1,6 @@
 """Generator functions run as they are, since their steps alternate with their caller's.
 
-What they read from outside is bound to what the trace sees, so that arrays there are hidden inputs as everywhere.
+What they read from outside is bound to what the trace sees, so that arrays there are hidden inputs, too.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from jitgrad.trace.frame import Frame
 
 
 def start(frame: Frame, node: ast.FunctionDef, outside: Callable) -> object:
-    """The generator for a call whose arguments are bound in `frame`; `outside(value)` readies a name's value."""
+    """The generator of a call whose arguments are bound in `frame`; `outside` readies what it reads."""
     scope = frame.scope
     if scope.globals or scope.nonlocals:
         raise frame.error(

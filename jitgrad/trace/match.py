@@ -106,6 +106,7 @@ def _or(frame, pattern, x, captured) -> bool:
 
 
 _PATTERNS = {
-    ast.MatchValue: _value, ast.MatchSingleton: _singleton, ast.MatchSequence: _sequence, ast.MatchMapping: _mapping,
-    ast.MatchClass: _class, ast.MatchStar: _star, ast.MatchAs: _as, ast.MatchOr: _or,
+    ast.MatchValue: _value, ast.MatchSingleton: _singleton, ast.MatchSequence: _sequence,
+    ast.MatchMapping: _mapping, ast.MatchClass: _class, ast.MatchStar: _star, ast.MatchAs: _as,
+    ast.MatchOr: _or,
 }  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+
 from jitgrad.errors import UnsupportedError
 from jitgrad.ir.graph import Node, Value
 from jitgrad.ir.types import FLOAT64, INT64, Type
@@ -17,12 +18,13 @@ from jitgrad.trace.values import plain
 MATH: dict[object, object] = {
     getattr(math, name): ufunc
     for name, ufunc in {
-        "exp": np.exp, "expm1": np.expm1, "log1p": np.log1p, "log2": np.log2, "log10": np.log10, "sqrt": np.sqrt,
-        "sin": np.sin, "cos": np.cos, "tan": np.tan, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan,
+        "exp": np.exp, "expm1": np.expm1, "log1p": np.log1p, "log2": np.log2, "log10": np.log10,
+        "sqrt": np.sqrt, "sin": np.sin, "cos": np.cos, "tan": np.tan, "asin": np.arcsin, "acos": np.arccos,
+        "atan": np.arctan,
         "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh, "asinh": np.arcsinh, "acosh": np.arccosh,
         "atanh": np.arctanh, "atan2": np.arctan2, "hypot": np.hypot, "pow": np.power, "fabs": np.fabs,
-        "copysign": np.copysign, "fmod": np.fmod, "degrees": np.degrees, "radians": np.radians, "exp2": np.exp2,
-        "cbrt": np.cbrt, "isnan": np.isnan, "isinf": np.isinf, "isfinite": np.isfinite,
+        "copysign": np.copysign, "fmod": np.fmod, "degrees": np.degrees, "radians": np.radians,
+        "exp2": np.exp2, "cbrt": np.cbrt, "isnan": np.isnan, "isinf": np.isinf, "isfinite": np.isfinite,
         "floor": np.floor, "ceil": np.ceil, "trunc": np.trunc,
     }.items()
     if hasattr(math, name)
@@ -41,7 +43,8 @@ def call_math(function, args: tuple) -> Expr:
     """A function of `math`: like Python's floats its result doesn't promote arrays."""
     if function in UNSUPPORTED:
         raise UnsupportedError(
-            f"math.{function.__name__} has no derivative rule in jitgrad (docs/operations.md lists what has one)",
+            f"math.{function.__name__} has no derivative rule in jitgrad (docs/operations.md lists what "
+            "has one)",
             current().loc.syntax_location(),
         )
     args = tuple(astype(scalar(a), FLOAT64) if isinstance(a, Expr) else a for a in args)

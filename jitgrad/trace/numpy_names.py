@@ -1,7 +1,7 @@
 """NumPy's functions as the traced function calls them.
 
-What makes arrays is always caught, since they may be written to; so is what makes views, what writes, and what takes lists
-of traced values. All else is looked up in the operation table.
+What makes arrays is always caught, since they may be written to; so is what makes views, what writes, and
+what takes lists of traced values. All else is looked up in the operation table.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 import types
 
 import numpy as np
+
 from jitgrad.errors import UnsupportedError
 from jitgrad.ops.index import add_at, parse_index
-from jitgrad.ops.registry import METHODS, UFUNCS, lookup
+from jitgrad.ops.registry import FUNCTIONS, METHODS, UFUNCS, lookup
 from jitgrad.ops.symbolic import Expr, current
 from jitgrad.trace.arrays import array_from, as_array, astype, holds_expr
 from jitgrad.trace.creation import CREATION, concrete, own_all
@@ -37,6 +38,8 @@ def call(function, args: tuple, kwargs: dict) -> object:
         return own(handler(*args, **kwargs))
     if isinstance(function, types.BuiltinMethodType) and isinstance(function.__self__, np.ufunc):
         return _ufunc_method(function.__self__, function.__name__, args, kwargs)
+    if isinstance(function, np.ufunc) and function.nout == 1 and len(args) > function.nin:
+        args, kwargs = args[: function.nin], {**kwargs, "out": args[function.nin]}
     out = kwargs.get("out")
     if isinstance(out, tuple) and len(out) == 1:
         out = out[0]
@@ -63,7 +66,8 @@ def _apply(function, args: tuple, kwargs: dict) -> object:
     known = _fold_all((args, kwargs))
     if known is not None:  # all of it is known while tracing: NumPy itself can do it
         return concrete(function(*known[0], **known[1]))
-    name = f"{(function.__module__ or 'numpy').replace('numpy', 'np', 1)}.{function.__name__}"
+    module = (getattr(function, "__module__", None) or "numpy").replace("numpy", "np", 1)
+    name = f"{module}.{getattr(function, '__name__', type(function).__name__)}"
     raise UnsupportedError(
         f"{name} has no derivative rule in jitgrad (docs/operations.md lists what has one)",
         current().loc.syntax_location(),
@@ -112,7 +116,8 @@ def _write_out(function, out: Cell, result: object) -> Cell:
     result = plain(result) if isinstance(result, Expr) else np.asarray(result)
     if not np.can_cast(result.dtype, out.dtype, "same_kind"):
         raise TypeError(
-            f"Cannot cast {function.__name__} output from {result.dtype!r} to {out.dtype!r} with casting rule "
+            f"Cannot cast {function.__name__} output from {result.dtype!r} to {out.dtype!r} with casting "
+            "rule "
             "'same_kind'"
         )
     out[...] = result
@@ -146,6 +151,14 @@ def _isscalar(x):
     return not x.ndim if isinstance(x, Expr) else np.isscalar(x)
 
 
+def _nan_to_num(x, copy=True, **kwargs):
+    result = FUNCTIONS[np.nan_to_num](plain(as_array(x)), **kwargs)
+    if copy or not isinstance(x, Cell):
+        return result
+    x[...] = result
+    return x
+
+
 def _shape(a):
     return np.shape(a) if not holds_expr(a) else tuple(array_from(a).shape)
 
@@ -156,7 +169,8 @@ def _ndim(a):
 
 # NumPy function -> what stands for it, with cells as they are.
 INTERCEPTED: dict[object, object] = {
-    **CREATION, **VIEWS, np.isscalar: _isscalar, np.shape: _shape, np.ndim: _ndim,
+    **CREATION, **VIEWS, np.nan_to_num: _nan_to_num,
+    np.isscalar: _isscalar, np.shape: _shape, np.ndim: _ndim,
 }  # fmt: skip
 
 

@@ -10,7 +10,8 @@ def _refusing(kind: type, names: str) -> dict:
     def method(name: str):
         def mutate(self, *args, **kwargs):
             refuse(
-                f"a {kind.__name__} that existed before the call is changed here, which a compiled function can't "
+                f"a {kind.__name__} that existed before the call is changed here, which a compiled "
+                "function can't "
                 "repeat; change a copy of it, or return what is new"
             )
 

@@ -72,15 +72,16 @@ class Source:
 TRACED: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 _files: dict[str, File] = {}
-_sources: dict[types.CodeType, Source | None] = {}
+# By identity: equal code of two files would share a file name.
+_sources: dict[int, tuple[types.CodeType, Source | None]] = {}
 
 
 def source_of(function: types.FunctionType) -> Source | None:
     """The source of a Python function, or None if there is none that fits its code."""
     code = function.__code__
-    if code not in _sources:
-        _sources[code] = _find(function, code)
-    return _sources[code]
+    if id(code) not in _sources:
+        _sources[id(code)] = (code, _find(function, code))
+    return _sources[id(code)][1]
 
 
 def _find(function: types.FunctionType, code: types.CodeType) -> Source | None:
@@ -117,7 +118,7 @@ def _parse(name: str, lines: list[str]) -> File | None:
 
 
 def _fits(node: FunctionNode, code: types.CodeType) -> bool:
-    """Whether the node can be what the code was compiled from: a file may have changed since it was imported."""
+    """Whether the node can be what the code was compiled from: a file may change after its import."""
     name = "<lambda>" if isinstance(node, ast.Lambda) else node.name
     a = node.args
     names = [p.arg for p in (*a.posonlyargs, *a.args, *a.kwonlyargs)]

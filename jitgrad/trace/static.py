@@ -1,10 +1,11 @@
-"""Where Python needs the number behind a run-time value: folding, static arguments, and the error for the rest."""
+"""Where Python needs the number behind a run-time value: folding, static arguments, or an error."""
 
 from __future__ import annotations
 
 import weakref
 
 import numpy as np
+
 from jitgrad.errors import TraceError
 from jitgrad.ir.graph import Const, Node, Value
 from jitgrad.ops.shape import axis_length
@@ -51,6 +52,10 @@ def _fold(value: Value, known: dict, captured: dict) -> object:
         node = producer(v)
         if node is None or node.regions or node.op.evaluate is None or not node.args:
             return None
+        decided = _decided(node)
+        if decided is not None:
+            known[v] = decided
+            continue
         missing = [a for a in node.args if isinstance(a, Value) and a not in known]
         if missing:
             stack.extend(missing)
@@ -62,6 +67,31 @@ def _fold(value: Value, known: dict, captured: dict) -> object:
         known.update(zip(node.outs, results if isinstance(results, tuple) else (results,), strict=True))
     result = known[value]
     return _python(result) if value.type.weak else result
+
+
+def _decided(node: Node) -> bool | None:
+    """A comparison of lengths that holds, or doesn't, for every call of the signature."""
+    answers = _SAME.get(node.op.name)
+    if answers is None or not all(a.type.ndim == 0 and a.type.dtype.kind in "iu" for a in node.args):
+        return None
+    a, b = node.args
+    if a is b:
+        return answers[0]
+    if isinstance(a, Const):
+        a, b = b, a
+    # The axes of length one are part of the signature: no other axis of an input has that length.
+    if answers[1] is not None and isinstance(a, Value) and isinstance(b, Const) and b.value == 1:
+        made_by = producer(a)
+        if made_by is not None and made_by.op is axis_length and producer(made_by.args[0]) is None:
+            return answers[1]
+    return None
+
+
+# Comparison -> what it is of a number with itself, and of a length that isn't one with one.
+_SAME = {
+    "equal": (True, False), "not_equal": (False, True), "less_equal": (True, None),
+    "greater_equal": (True, None), "less": (False, None), "greater": (False, None),
+}  # fmt: skip
 
 
 def _python(x: object) -> object:
@@ -87,7 +117,7 @@ def inputs_of(value: Value) -> set[Value]:
 
 
 def static_argument(value: Value, hidden: set[Value]) -> Value | None:
-    """The integer argument that, made static, makes the value known while tracing; None if there is none such."""
+    """The integer argument that, made static, makes the value known while tracing, or None."""
     leaves = inputs_of(value)
     if not leaves or leaves & hidden:
         return None
@@ -120,7 +150,10 @@ def require_static(value: Value, use: str, hidden: set[Value], way_out: str = ""
     raise TraceError(f"{message}; {way_out or _WAY_OUT}", current().loc.syntax_location())
 
 
-_WAY_OUT = "use array operations (np.where for a choice, a sum or a scan for a loop), or pass the number as an int argument"
+_WAY_OUT = (
+    "use array operations (np.where for a choice, a sum or a scan for a loop), or pass the number as an "
+    "int argument"
+)
 
 
 def describe(value: Value) -> str:

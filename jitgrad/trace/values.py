@@ -1,7 +1,8 @@
 """Arrays that can be written to: cells, and views that read and write a part of a cell.
 
-A program has values, which never change. An array of the user's function is a cell: it holds the value that the array has
-now, and `x[i] = v` puts another one there. Two names for one array are two names for one cell, as in NumPy.
+A program has values, which never change. An array of the user's function is a cell: it holds the value that
+the array has now, and `x[i] = v` puts another one there. Two names for one array are two names for one cell, as
+in NumPy.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+
 from jitgrad.errors import TraceError, UnsupportedError
 from jitgrad.ir.graph import Value
 from jitgrad.ops.index import assign, getitem_, parse_index, setitem
@@ -124,7 +126,8 @@ class Cell(Expr):
             refuse(self.frozen)
         if current() is not self.builder:
             refuse(
-                "an array of the function around is written to inside a function that is differentiated by itself; "
+                "an array of the function around is written to inside a function that is differentiated by "
+                "itself; "
                 "return the new array from the inner function instead"
             )
 
@@ -252,6 +255,12 @@ class Cell(Expr):
         order = list(range(self.ndim))
         order[axis1], order[axis2] = order[axis2], order[axis1]
         return self.transpose(order)
+
+    def astype(self, dtype, order="K", casting="unsafe", subok=True, copy=True):
+        """Another dtype; the same array if it has the dtype already and no copy is wanted."""
+        if not copy and np.dtype(dtype) == self.dtype:
+            return self
+        return own(METHODS["astype"](plain(self), dtype))
 
     def fill(self, value):
         """Every element set to a number."""

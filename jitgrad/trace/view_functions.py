@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from jitgrad.errors import UnsupportedError
 from jitgrad.ops.registry import FUNCTIONS, METHODS
 from jitgrad.ops.symbolic import Expr, current

@@ -1,0 +1,80 @@
+"""What Numba gets for a gradient that the user's compiled code calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from jitgrad.api.caller import write_result
+from jitgrad.api.engine import Engine
+from jitgrad.api.structure import LEAF
+from jitgrad.compile.numba_bridge import contiguous, dispatcher
+
+
+def kernel_for(engine: Engine, request: object, values: list, extras: list[str], extra_values: tuple) -> tuple:
+    """Kernel, arguments, result and bound names for a call from compiled code.
+
+    Args:
+        engine: the gradient.
+        request: the kind of head.
+        values: values like those of the call's arguments.
+        extras: the expressions for the further params.
+        extra_values: values like those of the further params.
+
+    Raises:
+        TypeError: what can't be done inside compiled code.
+    """
+    flat = engine.flatten(tuple(values), {})
+    entry = engine.entry(flat, request)
+    program = entry.program
+    if entry.static:
+        names = ", ".join(repr(flat.names[k]) for k in sorted(entry.static))
+        raise TypeError(f"the value of {names} must be known while compiling, which it isn't inside compiled code")
+    bound: dict[str, object] = {}
+    leaves: list[str] = []
+    for name, structure in zip(engine.arguments.names, flat.structures, strict=False):
+        _take_apart(name, structure, leaves)
+    arguments, passed = [], []
+    for kind, k in program.params:
+        if kind == "leaf":
+            value, text = flat.leaves[k], contiguous(leaves[k], flat.leaves[k])
+        elif kind == "extra":
+            value, text = extra_values[k], extras[k]
+        else:
+            value = program.primal.hidden[k].read() if kind == "hidden" else program.primal.captured[k]
+            if kind == "hidden" and isinstance(value, np.ndarray):
+                path = program.primal.hidden[k].path
+                raise TypeError(f"it reads the array {path!r} from outside; pass it as an argument instead")
+            if isinstance(value, np.ndarray):
+                value = value.copy()
+                value.flags.writeable = False  # as Numba types a global array
+            text = f"{kind}{k}"
+            bound[text] = value
+        arguments.append(text)
+        passed.append(value)
+    kernel = engine.kernel(program, passed)
+    return kernel, arguments, write_result(entry.structure, program.results, _refuse, in_python=False), bound
+
+
+def _take_apart(name: str, structure: tuple, leaves: list[str]) -> None:
+    """The expressions for the leaves of an argument."""
+    if structure == LEAF:
+        leaves.append(name)
+    elif structure[0] == "tuple":
+        for k, part in enumerate(structure[4:]):
+            _take_apart(f"{name}[{k}]", part, leaves)
+    else:
+        raise TypeError(f"argument {name!r} is no array, number or tuple")
+
+
+def _refuse(what: object) -> str:
+    raise TypeError("inside compiled code only arrays, numbers and tuples can be returned")
+
+
+def make_dispatcher(engine: Engine, suffix: str, build: Callable, head: bool):
+    """The function that stands for an engine in compiled code."""
+    names = list(engine.arguments.names)
+    name = f"{getattr(engine.function, '__name__', 'function')}_{suffix}"
+    name = name if name.isidentifier() else f"function_{suffix}"
+    return dispatcher(name, [*names, "head"] if head else names, {"head": 1.0} if head else {}, build)
