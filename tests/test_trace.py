@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from tracing import check
+from tracing import Tracer, check
 
 A = np.arange(12.0).reshape(3, 4) + 1
 V = np.array([1.0, 2.0, 3.0])
@@ -536,3 +536,110 @@ def return_in_finally(v):
             return v * 2  # noqa: B012
 
     return f()
+
+
+@functools.singledispatch
+def kind(x):
+    return 0.0
+
+
+@kind.register(np.ndarray)
+def _(x):
+    return x * 2
+
+
+@kind.register(float)
+def _(x):
+    return x * 3
+
+
+@case(V, 2.0)
+def single_dispatch(v, x):
+    return kind(v), kind(x), kind("text")
+
+
+class Vector:
+    __slots__ = ("x",)
+
+    def __init__(self, x):
+        self.x = x
+
+    def __add__(self, other):
+        return Vector(self.x + (other.x if isinstance(other, Vector) else other))
+
+    __radd__ = __add__
+
+    def __neg__(self):
+        return Vector(-self.x)
+
+    def __eq__(self, other):
+        return isinstance(other, Vector)
+
+    __hash__ = None
+
+    def __len__(self):
+        return 3
+
+    def __iter__(self):
+        return iter([self.x[0], self.x[1]])
+
+    def __contains__(self, item):
+        return item == 7
+
+    def __setitem__(self, k, value):
+        self.x[k] = value
+
+    @property
+    def y(self):
+        return self.x * 2
+
+    @y.setter
+    def y(self, value):
+        self.x = value / 2
+
+
+@case(V)
+def special_methods(v):
+    a = Vector(v * 1)
+    b = 1.0 + a + a + 2
+    b[0] = 5.0
+    b.y = b.y + 4
+    first, second = -b
+    return first + second, b == a, b != a, 7 in b, len(b), [x for x in b], b.x
+
+
+@case(V)
+def late_binding(v):
+    functions = [lambda: v * k for k in range(3)]  # noqa: B023
+    pairs = list(zip(*[(1, v), (2, v * 2)], strict=True))
+
+    def collect(x, into=[]):  # noqa: B006
+        into.append(x)
+        return len(into)
+
+    collect(v)
+    return [f() for f in functions], pairs, collect(v)
+
+
+def test_functions_of_numba():
+    numba = pytest.importorskip("numba")
+
+    @numba.njit
+    def loop(v, n):
+        out = np.zeros(3)
+        for k in range(n):
+            out[k] = v[k] * k
+        return out
+
+    @numba.vectorize
+    def smooth(x, y):
+        return math.exp(x) * y
+
+    def f(v):
+        return loop(v, 3) + smooth(v, 2.0)
+
+    def g(v):
+        return loop.py_func(v, 3) + np.exp(v) * 2.0
+
+    v = V
+    np.testing.assert_allclose(Tracer(f, v).run(v), g(v))

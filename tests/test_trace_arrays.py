@@ -305,7 +305,7 @@ def test_casting_errors_are_numpys():
         return n
 
     with pytest.raises(
-        TypeError, match="Cannot cast ufunc 'add' output from .*float64.* to .*int64"
+        TypeError, match=r"Cannot cast ufunc 'add' output from .*float64.* to .*int64"
     ) as caught:
         check_trace(f, N, V)
     with pytest.raises(TypeError, match="Cannot cast ufunc 'divide' output"):

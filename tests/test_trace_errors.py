@@ -1,6 +1,7 @@
 """Tracing: what needs a static argument, what can't be traced, and where errors point."""
 
 import doctest
+import functools
 import linecache
 import sys
 import threading
@@ -349,6 +350,7 @@ class Inner:
     """Does what a nested `grad` does: evaluate with a builder of its own, inside the running trace."""
 
     def __init__(self, function):
+        functools.update_wrapper(self, function, updated=())
         self.function = function
 
     def __call__(self, *args):
@@ -363,7 +365,7 @@ class Inner:
         return traced.result
 
 
-Inner.__module__ = "jitgrad.testing"  # the package's own objects are called as they are
+Inner.__module__ = "jitgrad.testing"  # objects of the package itself are called as they are
 W = np.array([1.0, 5.0, 2.0])
 
 

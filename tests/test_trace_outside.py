@@ -16,6 +16,7 @@ V = np.array([1.0, 2.0, 3.0])
 W = np.array([2.0, 3.0, 4.0])
 ROW = np.array([[1.0, 2.0, 3.0]])
 RATE = 0.5
+NAME = "W"
 STRONG = np.float32(0.25)
 SIZE = 2
 AXES = (0,)
@@ -393,7 +394,7 @@ def test_random_numbers_are_refused():
 
 def test_the_world_is_left_alone():
     refused(lambda v: v * float(input()), V, match="input")
-    refused(lambda v: open("x") and v, V, match="file")
+    refused(lambda v: open("x") and v, V, match="file")  # noqa: SIM115
     import time
 
     refused(lambda v: v * time.time(), V, match="clock")
@@ -453,3 +454,62 @@ def test_other_containers_and_iterators():
     np.testing.assert_allclose(tracer.run(V), f(V))
     refused(lambda v: v * sum(iterator), V, match="iterator")
     refused(lambda v: [queue.append(v), v], V, match="existed before")
+
+
+class AttrDict(dict):
+    def __getattr__(self, name):
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def __setattr__(self, name, value):
+        self[name] = value
+
+
+def test_dicts_with_attributes():
+    config = AttrDict(lr=0.5, w=np.ones(3), n=2)
+
+    def f(v):
+        assert isinstance(config, AttrDict)
+        return v * config.lr + config["w"] * config.n
+
+    tracer = check(f, V)
+    assert paths(tracer) == ["config['lr']", "config['w']"]
+    config.lr = 2.0
+    np.testing.assert_allclose(tracer.run(V), f(V))
+    config.n = 3
+    assert not all(g.holds() for g in tracer.traced.guards)
+
+    def write(v):
+        config.lr = 1.0
+        return v
+
+    refused(write, V, match="existed before", text="config.lr = 1.0")
+
+
+def test_functions_that_look_into_objects():
+    import copy
+    import operator
+
+    model, settings = Model(), Config(0.25)
+
+    def f(v):
+        other = dataclasses.replace(settings, names=())
+        twin = copy.copy(model)
+        twin.W = twin.W * 2
+        twin.depth += 1
+        return (
+            v * getattr(model, NAME) * other.rate + getattr(model, "missing", 1.0) + twin.W + vars(model)["W"]
+        )
+
+    tracer = check(f, V)
+    model.W = model.W * 3
+    settings.rate = 0.75
+    assert all(g.holds() for g in tracer.traced.guards)
+    np.testing.assert_allclose(tracer.run(V), f(V))
+    assert model.depth == 2
+    refused(lambda v: v * operator.attrgetter("W")(model), V, match="once and for all")
+    refused(lambda v: v * dataclasses.asdict(settings)["rate"], V, match="once and for all")
+    refused(lambda v: [setattr(model, "W", v), v], V, match="existed before")
+    assert isinstance(model.W, np.ndarray)

@@ -40,6 +40,9 @@ def make_caller(
             writer.check_leaf(leaves[k], leaf, k in static)
     for k, guard in enumerate(program.primal.guards):
         writer.tests.append(f"{writer.bind('guard', guard.holds)}()")
+    for k in program.primal.written:
+        others = [name for j, name in enumerate(leaves) if j != k and isinstance(flat.leaves[j], np.ndarray)]
+        writer.tests += [f"not {writer.bind('overlaps', overlaps)}({leaves[k]}, {name})" for name in others]
     passed = []
     for kind, k in program.params:
         if kind == "leaf":
@@ -69,6 +72,11 @@ def make_caller(
     space = {**writer.bound, "ndarray": np.ndarray, "expected": expected, "slow": slow, "kernel": kernel}
     exec("\n".join(lines), space)
     return space["call"]
+
+
+def overlaps(a: object, b: object) -> bool:
+    """Whether two leaves share memory."""
+    return isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and np.may_share_memory(a, b)
 
 
 class _Writer:

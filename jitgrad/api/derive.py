@@ -124,14 +124,17 @@ def make_heads(
     primal: Primal, outputs: list[int], kind: str, extras: tuple | None
 ) -> tuple[list[tuple[int, Arg]], tuple[Value, ...]]:
     """Heads for the outputs: the given ones, or new params."""
-    if extras is not None:
-        return [(k, extras[0 if kind == SCALAR else j]) for j, k in enumerate(outputs)], ()
     results = [primal.block.results[k] for k in outputs]
+    if extras is not None:
+        if kind == ARRAY:
+            require_shapes(primal.block, extras, results, "head")
+        return [(k, extras[0 if kind == SCALAR else j]) for j, k in enumerate(outputs)], ()
     if kind == SCALAR:
         head = Value(Type(results[0].type.dtype), "head")
         return [(k, head) for k in outputs], (head,)
     names = ["head"] if len(outputs) == 1 else [f"head_{j}" for j in range(len(outputs))]
     params = tuple(Value(r.type, name) for r, name in zip(results, names, strict=True))
+    check_shapes(primal.block, params, "head")
     return list(zip(outputs, params, strict=True)), params
 
 
@@ -145,8 +148,7 @@ class _Shape:
 def reverse(primal: Primal, leaves: list[int], heads: list[tuple[int, Arg]]) -> Block:
     """The primal's results, then the cotangents of the leaves."""
     position = {p: k for k, p in enumerate(primal.block.params)}
-    block = vjp_block(primal.block, [position[primal.leaves[k]] for k in leaves], heads)
-    return check_shapes(block, block.params[len(primal.block.params) :], "head")
+    return vjp_block(primal.block, [position[primal.leaves[k]] for k in leaves], heads)
 
 
 def forward(primal: Primal, leaves: list[int], extras: tuple | None) -> tuple[Block, tuple[Value, ...]]:
@@ -158,17 +160,29 @@ def forward(primal: Primal, leaves: list[int], extras: tuple | None) -> tuple[Bl
     block = jvp_block(primal.block, [position[primal.leaves[k]] for k in leaves], range(len(primal.block.results)))
     params = block.params[len(primal.block.params) :]
     if extras is not None:
-        block = substitute(block, {p: p for p in primal.block.params} | dict(zip(params, extras, strict=True)))
-        return Block(primal.block.params, block.nodes, block.results, block.name), ()
-    return check_shapes(block, params, "tangent"), params
+        require_shapes(block, extras, [primal.leaves[k] for k in leaves], "tangent")
+        return substitute(block, {p: p for p in primal.block.params} | dict(zip(params, extras, strict=True))), ()
+    check_shapes(block, params, "tangent")
+    return block, params
 
 
-def check_shapes(block: Block, params: tuple[Value, ...], kind: str) -> Block:
-    """Check that params which are shaped like something else are so."""
+def require_shapes(block: Block, given: tuple[Arg, ...], wanted: list[Arg], kind: str) -> None:
+    """Add checks that values of the program have the shapes of others."""
     with building(Builder(checking=True)) as builder:
+        builder.nodes = block.nodes
+        for x, like in zip(given, wanted, strict=True):
+            if x.type.ndim != like.type.ndim:
+                raise ValueError(f"the {kind} has {x.type.ndim} axes; {like.type.ndim} are expected")
+            for n, m in zip(x.type.shape, like.type.shape, strict=True):
+                require_equal(n, m, (x, like), kind)
+
+
+def check_shapes(block: Block, params: tuple[Value, ...], kind: str) -> None:
+    """Add checks that params which are shaped like something else are so."""
+    with building(Builder(checking=True)) as builder:
+        builder.nodes = block.nodes
         for param in params:
             for axis, n in enumerate(param.type.shape):
                 length = builder.emit(axis_length, (param,), {"axis": axis}).value
                 shape = tuple(length if j == axis else m for j, m in enumerate(param.type.shape))
                 require_equal(length, n, (_Shape(Type(param.type.dtype, shape)), _Shape(param.type)), kind)
-    return Block(block.params, block.nodes + builder.nodes, block.results, block.name)

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from jitgrad.api.caller import make_caller
+from jitgrad.api.caller import make_caller, overlaps
 from jitgrad.api.derive import Derived
 from jitgrad.api.program import Program
 from jitgrad.api.signature import Arguments, Flat, LeafType, flatten_arguments, leaf_type, normalize
 from jitgrad.api.structure import Static, unflatten
 from jitgrad.api.tracing import Primal, StaticLeaf, trace, traced
 from jitgrad.compile.numba_bridge import type_of
-from jitgrad.ir.graph import Arg, Value, substitute
+from jitgrad.ir.graph import Arg, Block, Value, substitute
 from jitgrad.ir.text import block_text
 from jitgrad.ops.symbolic import Builder, Expr, NeedStatic, as_arg, as_expr, current
 from jitgrad.passes import SIMPLIFY, run
@@ -68,10 +68,10 @@ class Engine:
         return flatten_arguments(self.arguments, *self.arguments.bind(args, kwargs))
 
     # From a call to its program.
-    def entry(self, flat: Flat, request: object) -> Entry:
+    def entry(self, flat: Flat, request: object, ones: frozenset[str] = frozenset()) -> Entry:
         """The program for these arguments, traced now if need be."""
         types = [leaf_type(x) for x in flat.leaves]
-        base = (flat.structures, flat.keywords, tuple(types))
+        base = (flat.structures, flat.keywords, tuple(types), ones)
         while True:
             static = self.sticky.get(base, frozenset())
             key = (base, tuple(Static(flat.leaves[k]) for k in sorted(static)), request)
@@ -80,7 +80,7 @@ class Engine:
                 if all(guard.holds() for guard in entry.program.primal.guards):
                     return entry
             try:
-                entry = self.build(flat, types, static, request)
+                entry = self.build(flat, types, static, ones, request)
             except StaticLeaf as need:
                 self.sticky[base] = static | {need.leaf}
                 continue
@@ -88,8 +88,10 @@ class Engine:
             del known[KEPT:]
             return entry
 
-    def build(self, flat: Flat, types: list[LeafType], static: frozenset[int], request: object) -> Entry:
-        primal = trace(self.function, flat, types, static)
+    def build(
+        self, flat: Flat, types: list[LeafType], static: frozenset[int], ones: frozenset[str], request: object
+    ) -> Entry:
+        primal = trace(self.function, flat, types, static, ones)
         derived = self.derive(primal, flat, request, None)
         self.traces += 1
         name = primal.block.name
@@ -102,24 +104,31 @@ class Engine:
         raise NotImplementedError
 
     # Calling.
-    def run(self, flat: Flat, request: object, extras: tuple) -> object:
+    def run(self, flat: Flat, request: object, extras: tuple, ones: frozenset[str] = frozenset()) -> object:
         """The slow way, in which everything is looked at. It leaves a fast way behind for calls of its kind."""
-        entry = self.entry(flat, request)
+        entry = self.entry(flat, request, ones)
         program = entry.program
+        refuse_overlap(program.primal, flat)
         values = self.values(program, flat, extras)
         kernel = self.kernel(program, values)
         if not flat.keywords:
             self.callers[request] = make_caller(
-                program, kernel, flat, entry.static, entry.structure, lambda a, x: self.run(self.flatten(a, {}), request, x)
+                program, kernel, flat, entry.static, entry.structure, self.again
             )
         try:
             results = kernel(*values)
         except (ValueError, IndexError):
-            program.array_function(*values)  # raises with the shapes as they are
-            raise
+            length = program.explain(values)
+            if length is None or length in ones:
+                raise
+            return self.run(flat, request, extras, ones | {length})
         items = results if len(program.results) != 1 else (results,)
         numbers = [r.as_user_sees(x) for x, r in zip(items, program.results, strict=True)]
         return unflatten(entry.structure, iter(numbers))
+
+    def again(self, args: tuple, extras: tuple) -> object:
+        """A call that the fast way could not do."""
+        raise NotImplementedError
 
     def values(self, program: Program, flat: Flat, extras: tuple) -> list:
         """What is passed for each param."""
@@ -168,9 +177,12 @@ class Engine:
                 if value is need.value and isinstance(arg, Value):
                     raise NeedStatic(arg, need.use) from need
             raise
-        derived = self.derive(primal, flat, request, tuple(as_arg(x) for x in extras))
+        known = tuple(as_arg(x) for x in extras)
+        derived = self.derive(primal, flat, request, known)
         env: dict[Value, Arg] = {v: arg for v, arg in zip(values, given, strict=True) if v is not None}
-        block = substitute(run(SIMPLIFY, derived.block), env)
+        env |= {x: x for x in known if isinstance(x, Value)}  # as they are
+        block = Block(primal.block.params, derived.block.nodes, derived.block.results, primal.block.name)  # extras are outer
+        block = substitute(run(SIMPLIFY, block, nested=True), env)
         outer.nodes.extend(block.nodes)
         return unflatten(derived.structure, iter([as_expr(r) for r in block.results]))
 
@@ -209,6 +221,22 @@ class Engine:
     def request(self) -> object:
         """The request of a call with nothing but arguments."""
         return None
+
+
+def refuse_overlap(primal: Primal, flat: Flat) -> None:
+    """Refuse arguments that share memory, if the function writes to one of them.
+
+    The compiled function writes to a copy; in NumPy the write would be seen through the other argument too.
+
+    Raises:
+        ValueError: naming both.
+    """
+    for k in primal.written:
+        for j, other in enumerate(flat.leaves):
+            if j != k and overlaps(flat.leaves[k], other):
+                raise ValueError(
+                    f"argument {flat.names[k]!r} is written to, and shares memory with {flat.names[j]!r}; pass a copy of one"
+                )
 
 
 def entry_name(name: str, suffix: str) -> str:

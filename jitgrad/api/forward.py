@@ -13,7 +13,7 @@ from jitgrad.api.engine import Engine
 from jitgrad.api.signature import Flat, leaf_type
 from jitgrad.api.structure import flatten, places, without_statics
 from jitgrad.api.tracing import Primal
-from jitgrad.ops.symbolic import Expr
+from jitgrad.ops.symbolic import is_building
 
 REMEMBERED = 256  # functions whose programs `jvp` and `vjp` keep
 
@@ -30,7 +30,7 @@ class Pushforward(Engine):
             raise ValueError(f"there are {len(primals)} primals, but {len(tangents)} tangents")
         flat = self.flatten(tuple(primals), {})
         dots = tuple(_tangents(flat, tuple(tangents)))
-        if any(isinstance(x, Expr) for x in (*flat.leaves, *dots)):
+        if is_building():
             return self.inline(flat, None, dots)
         return self.run(flat, None, dots)
 

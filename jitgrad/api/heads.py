@@ -28,6 +28,11 @@ def number(head: object) -> object:
     return float(head)
 
 
+def leaves(given: object) -> list:
+    """The arrays of a head gradient inside a trace; the operations check them."""
+    return flatten(given, "head gradient", lambda x, name: x is not None)[0]
+
+
 def arrays(given: object, like: list[tuple[str, np.dtype, int]], what: str) -> list:
     """The leaves of a head gradient or of tangents, one for each of `like` (name, dtype, number of axes).
 
@@ -37,11 +42,11 @@ def arrays(given: object, like: list[tuple[str, np.dtype, int]], what: str) -> l
     """
     if isinstance(given, list) and len(like) == 1:
         given = np.asarray(given, like[0][1])
-    leaves, _, _ = flatten(given, what, lambda x, name: x is not None and is_leaf(x, name))
-    if len(leaves) != len(like):
-        raise ValueError(f"the {what} has {len(leaves)} arrays where there are {len(like)} to match")
+    found, _, _ = flatten(given, what, lambda x, name: x is not None and is_leaf(x, name))
+    if len(found) != len(like):
+        raise ValueError(f"the {what} has {len(found)} arrays where there are {len(like)} to match")
     out = []
-    for leaf, (name, dtype, ndim) in zip(leaves, like, strict=True):
+    for leaf, (name, dtype, ndim) in zip(found, like, strict=True):
         out.append(_checked(leaf, name, dtype, ndim, what))
     return out
 

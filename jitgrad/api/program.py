@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,9 +10,12 @@ import numpy as np
 
 from jitgrad.api.tracing import Primal
 from jitgrad.codegen import module_source
-from jitgrad.compile import Compiled, compile_function, load_module
+from jitgrad.compile import Compiled, compile_function
 from jitgrad.ir.graph import Block, Value
+from jitgrad.ir.interpret import interpret
 from jitgrad.lower import lower
+from jitgrad.ops.control import check
+from jitgrad.ops.shape import axis_length
 from jitgrad.passes import optimise
 
 
@@ -63,10 +65,20 @@ class Program:
         block = self.block if form == "numpy" else self.lowered
         return module_source(block, self.entry, form, self.doc, self.defaults)
 
-    @cached_property
-    def array_function(self) -> Callable:
-        """The array form as a function, run by Python."""
-        return getattr(load_module(self.source("numpy"), f"{self.entry}_arrays"), self.entry)
+    def explain(self, values: list) -> str | None:
+        """Raise the error of the first check that doesn't hold, with the shapes as they are.
+
+        Returns:
+            In place of the error, the description of a derived length: the call would have succeeded had the program been
+            made for one in which that is one. None if all checks hold.
+        """
+        for node, args, _ in interpret(self.block, values, effects_only=True):
+            if node.op is check and not args[0]:
+                for place, description in node.attrs.get("sides", ()):
+                    derived = description is not None and not description.startswith(axis_length.name)
+                    if derived and args[1 + place] == 1:
+                        return description
+        return None
 
     def signatures(self) -> int:
         """For how many tuples of argument types there is machine code."""

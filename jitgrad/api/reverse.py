@@ -15,7 +15,7 @@ from jitgrad.api.program import Program
 from jitgrad.api.signature import Flat, leaf_type
 from jitgrad.api.structure import LEAF, Static, flatten, unflatten
 from jitgrad.api.tracing import Primal
-from jitgrad.ops.symbolic import Expr
+from jitgrad.ops.symbolic import is_building
 from jitgrad.passes import SIMPLIFY, run, split
 
 
@@ -47,7 +47,7 @@ class Vjp(Engine):
 
     def __call__(self, *primals) -> tuple[object, Pullback]:
         flat = self.flatten(primals, {})
-        if any(isinstance(x, Expr) for x in flat.leaves):
+        if is_building():
             return self._inside(flat)
         entry = self.entry(flat, None)
         outputs, residuals = self.run(flat, None, ())
@@ -60,7 +60,7 @@ class Vjp(Engine):
             try:
                 results = kernel(*values)
             except (ValueError, IndexError):
-                program.array_function(*values)
+                program.explain(values)
                 raise
             items = results if len(program.results) != 1 else (results,)
             return unflatten(structure, iter([r.as_user_sees(x) for x, r in zip(items, program.results, strict=True)]))
@@ -115,7 +115,7 @@ class _Residuals:
 
     def __init__(self, residuals: tuple):
         self.leaves = list(residuals)
-        self.hidden = self.captured = self.guards = ()
+        self.hidden = self.captured = self.guards = self.written = ()
         self.block = type("_Block", (), {"params": residuals})
 
 
@@ -148,7 +148,7 @@ def _broadcast(head: object, like: list, outputs: object) -> list:
 
 def heads_inside(head: object, outputs: object) -> list:
     """The leaves of the heads, of a trace."""
-    leaves, _, _ = flatten(head, "head gradient", lambda x, name: x is not None)
+    leaves = heads.leaves(head)
     floats, _, _ = flatten(outputs, "output", lambda x, name: True)
     floats = [x for x in floats if leaf_type(x).dtype.kind == "f"]
     return leaves * len(floats) if len(leaves) == 1 and heads.is_number(leaves[0]) else leaves

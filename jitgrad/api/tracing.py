@@ -28,6 +28,7 @@ class Primal:
         results: what each leaf of the result is called.
         hidden, guards: what the function read from outside.
         captured: arrays that came up while tracing.
+        written: the leaves that the function writes to (its own copies of them).
     """
 
     block: Block
@@ -37,6 +38,10 @@ class Primal:
     hidden: list[Hidden]
     guards: list[Guard]
     captured: list[np.ndarray]
+    written: list[int]
+
+
+ASSUMED = "a derived length had been one when this was compiled"
 
 
 class StaticLeaf(Exception):
@@ -47,14 +52,18 @@ class StaticLeaf(Exception):
         self.leaf = leaf
 
 
-def trace(function: Callable, flat: Flat, types: list[LeafType], static: frozenset[int]) -> Primal:
-    """Trace a function for arguments of these types.
+def trace(
+    function: Callable, flat: Flat, types: list[LeafType], static: frozenset[int], ones: frozenset[str]
+) -> Primal:
+    """Trace a function for arguments of these types, of which the leaves in `static` are what they are.
+
+    `ones` describes derived lengths that are one (see `Builder`).
 
     Raises:
         StaticLeaf: with the leaf that has to become static.
         TraceError, UnsupportedError: what the function does can't be compiled.
     """
-    builder = Builder(checking=True)
+    builder = Builder(checking=True, ones=ones)
     with building(builder):
         values = [
             None if k in static else parameter(name, type)
@@ -79,11 +88,15 @@ def traced(function: Callable, flat: Flat, values: list[Value | None], builder: 
     results, names, structure = flatten(found.result, "result", _is_result)
     with building(builder):
         outs = tuple(as_arg(r) for r in results)
+    with building(builder):
+        for value in builder.assumed():
+            current().emit(check, (Expr(value) == 1,), {"message": ASSUMED, "shapes": (), "where": ""})
     captured = [] if builder.parent is not None else builder.captured
     params = [v for v in values if v is not None] + [h.value for h in found.hidden] + [v for v, _ in captured]
     name = getattr(function, "__name__", "function")
     block = Block(tuple(params), builder.nodes, outs, name if name.isidentifier() else "function")
-    return Primal(block, values, structure, names, found.hidden, found.guards, [a for _, a in captured])
+    written = [k for k, v in enumerate(values) if any(v is w for w in found.written)]
+    return Primal(block, values, structure, names, found.hidden, found.guards, [a for _, a in captured], written)
 
 
 def _take(leaves: list, flat: Flat, k: int) -> list:

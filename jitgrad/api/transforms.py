@@ -13,7 +13,7 @@ from jitgrad.api.engine import Engine
 from jitgrad.api.njit import kernel_for, make_dispatcher
 from jitgrad.api.signature import Flat
 from jitgrad.api.tracing import Primal
-from jitgrad.ops.symbolic import Expr
+from jitgrad.ops.symbolic import is_building
 
 Argnums = int | str | Sequence[int | str]
 
@@ -45,10 +45,19 @@ class Gradient(Engine):
                 return caller(*args, head)
         return self._call(args, kwargs, head)
 
-    def _call(self, args: tuple, kwargs: dict, head: object) -> object:
+    def __jitgrad_trace__(self, *args, head: object = 1.0, **kwargs):
+        """A call inside another trace."""
         flat = self.flatten(args, kwargs)
-        if any(isinstance(x, Expr) for x in (*flat.leaves, head)):
-            return self.inline(flat, *self._head(flat, head))
+        kind = SCALAR if heads.is_number(head) else ARRAY
+        return self.inline(flat, kind, (head,) if kind == SCALAR else tuple(heads.leaves(head)))
+
+    def again(self, args: tuple, extras: tuple) -> object:
+        return self._call(args, {}, *extras)
+
+    def _call(self, args: tuple, kwargs: dict, head: object) -> object:
+        if is_building():
+            return self.__jitgrad_trace__(*args, head=head, **kwargs)
+        flat = self.flatten(args, kwargs)
         result = self.run(flat, *self._head(flat, head))
         caller = self.callers.pop(SCALAR, None)
         if caller is not None:
@@ -92,9 +101,19 @@ class Compiled(Engine):
             caller = self.callers.get(len(args))
             if caller is not None:
                 return caller(*args)
+        return self._call(args, kwargs)
+
+    def __jitgrad_trace__(self, *args, **kwargs):
+        """A call inside another trace: as if the function weren't compiled."""
+        return self.inline(self.flatten(args, kwargs), None, ())
+
+    def again(self, args: tuple, extras: tuple) -> object:
+        return self._call(args, {})
+
+    def _call(self, args: tuple, kwargs: dict) -> object:
+        if is_building():
+            return self.__jitgrad_trace__(*args, **kwargs)
         flat = self.flatten(args, kwargs)
-        if any(isinstance(x, Expr) for x in flat.leaves):
-            return self.function(*args, **kwargs)
         result = self.run(flat, None, ())
         caller = self.callers.pop(None, None)
         if caller is not None:

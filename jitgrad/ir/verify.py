@@ -14,8 +14,13 @@ class VerifyError(AssertionError):
     """A pass has broken the IR; a fault of jitgrad, not of the user's program."""
 
 
-def verify(block: Block, after: str = "") -> Block:
+def verify(block: Block, after: str = "", nested: bool = False) -> Block:
     """Check that a block is well formed, and give it back.
+
+    Args:
+        block: any block.
+        after: what has made it, for the message.
+        nested: it belongs inside of another block, whose values it may use.
 
     * a value is defined once, and before it is used (values of enclosing blocks may be used in regions)
     * constants are numbers, and their type is theirs
@@ -25,6 +30,8 @@ def verify(block: Block, after: str = "") -> Block:
     Raises:
         VerifyError: with the text of the block.
     """
+
+    made = {v for node in block.walk() for v in node.outs} if nested else set()
 
     def fail(text: str, node: Node | None = None) -> None:
         where = f" in {node.op.name}" if node else ""
@@ -36,7 +43,7 @@ def verify(block: Block, after: str = "") -> Block:
                 fail("a constant has axes", node)
         elif not isinstance(arg, Value):
             fail(f"{arg!r} is neither a value nor a constant", node)
-        elif arg not in known:
+        elif arg not in known and (not nested or arg in made):
             fail(f"{arg!r} is used before it is defined", node)
 
     def check_block(b: Block, known: set[Value]) -> None:

@@ -10,7 +10,9 @@ from jitgrad.ops.registry import UFUNCS
 from jitgrad.ops.symbolic import as_arg, current
 
 
-def _evaluate_check(ok: object, *sizes: object, message: str, shapes: tuple = (), where: str = "") -> None:
+def _evaluate_check(
+    ok: object, *sizes: object, message: str, shapes: tuple = (), where: str = "", sides: tuple = ()
+) -> None:
     """Raise the `ValueError` or `IndexError` of a failed check, with the shapes as they are."""
     if not ok:
         raise_check(message, shapes, sizes, where)
@@ -30,8 +32,9 @@ def raise_check(message: str, shapes: tuple, sizes: tuple, where: str) -> None:
     raise kind(f"{text}\n  {where}" if where else text)
 
 
-# `check(ok, *sizes, message=, shapes=, where=)` raises unless `ok`. An effect: it stays though nobody reads it, and it
-# is made while tracing, so that differentiation and dead-code removal can't lose it.
+# `check(ok, *sizes, message=, shapes=, where=, sides=)` raises unless `ok`. An effect: it stays though nobody reads it,
+# and it is made while tracing, so that differentiation and dead-code removal can't lose it. `sides` describes
+# lengths (by their places among the sizes) that would broadcast if they were known to be one.
 check = Op("check", infer=lambda args, **attrs: (), evaluate=_evaluate_check, effect=True)
 
 _MESSAGES = {
@@ -71,6 +74,8 @@ def require_equal(a: int | Value, b: int | Value, args: tuple[Arg, ...], kind: s
             shapes.append(tuple(entry))
         ok = builder.emit(UFUNCS[np.equal], (_arg(a), _arg(b)), {})
         attrs = {"message": _MESSAGES[kind], "shapes": tuple(shapes), "where": str(builder.loc)}
+        if kind == "broadcast":
+            attrs["sides"] = tuple((sizes.index(n), builder.describe(n)) for n in (a, b) if n in sizes)
         builder.emit(check, (ok, *sizes), attrs)
 
 

@@ -31,15 +31,19 @@ class Builder:
         checking: whether lengths that must agree are checked at run time. True while tracing; a derivative
             has the shapes of its primal, where they were checked.
         captured: arrays that code without source has brought in, each with the value that stands for it.
+        ones: descriptions of derived lengths (that of `x[1:]`, say) which are one in the call that this is built for, and
+            so broadcast. Each is checked at run time.
     """
 
-    def __init__(self, checking: bool = False, parent: Builder | None = None):
+    def __init__(self, checking: bool = False, parent: Builder | None = None, ones: frozenset[str] = frozenset()):
         self.nodes: list[Node] = []
         self.parent = parent
         self.loc: Loc = UNKNOWN if parent is None else parent.loc
         self.checking = checking
         self.captured: list[tuple[Value, np.ndarray]] = [] if parent is None else parent.captured
         self._integers: dict[tuple, Value] = {} if parent is None else dict(parent._integers)
+        self.ones: frozenset[str] = ones if parent is None else parent.ones
+        self._descriptions: dict[Value, str] = {} if parent is None else dict(parent._descriptions)
         self._equal: set[frozenset] = set() if parent is None else set(parent._equal)
 
     def emit(self, op: Op, args: tuple, attrs: dict) -> object:
@@ -53,12 +57,37 @@ class Builder:
             key = (op, args, tuple(sorted(attrs.items())))
             known = self._integers.get(key)
             if known is not None:
-                return Expr(known)
+                return self._length(known)
         outs = tuple(Value(t) for t in (types if many else (types,)))
         self.nodes.append(Node(op, args, outs, attrs, (), self.loc))
         if key is not None:
             self._integers[key] = outs[0]
+            return self._length(outs[0])
         return tuple(Expr(o) for o in outs) if many else Expr(outs[0])
+
+    def _length(self, value: Value) -> object:
+        """A derived integer; the number one if the call is known to make it that, and its length broadcasts."""
+        if self.ones and self.describe(value) in self.ones:
+            return 1
+        return Expr(value)
+
+    def assumed(self) -> list[Value]:
+        """The lengths that the program relies on being one."""
+        return [v for v in self._integers.values() if self.ones and self.describe(v) in self.ones]
+
+    def describe(self, value: object) -> str:
+        """How an integer is computed, in words that are the same in every trace of the function."""
+        if not isinstance(value, Value):
+            return str(getattr(value, "value", value))
+        text = self._descriptions.get(value)
+        if text is None:
+            key = next((k for k, v in self._integers.items() if v is value), None)
+            if key is None:
+                return value.name or "?"
+            op, args, attrs = key
+            text = f"{op.name}({', '.join(map(self.describe, args))}, {attrs})"
+            self._descriptions[value] = text
+        return text
 
     def capture(self, array: np.ndarray) -> Value:
         """The value that stands for an array which is known now; it becomes an input of the compiled function."""

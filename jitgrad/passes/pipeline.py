@@ -36,10 +36,10 @@ def optimise(block: Block) -> Block:
     return run(FINISH, run(SIMPLIFY, block))
 
 
-def run(passes: Passes, block: Block) -> Block:
-    """Some passes, each verified in tests."""
+def run(passes: Passes, block: Block, nested: bool = False) -> Block:
+    """Some passes, each verified in tests; a nested block reads values of the one around it."""
     for function, _ in passes:
         block = function(block)
         if checker.ENABLED:
-            checker.verify(block, function.__name__)
+            checker.verify(block, function.__name__, nested)
     return block

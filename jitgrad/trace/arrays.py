@@ -16,6 +16,12 @@ class ReadOnlyMark:
     __slots__ = ()
 
 
+def is_of(x: object, package: str) -> bool:
+    """Whether the class, or the function, `x` is defined in a package."""
+    module = getattr(x, "__module__", None)
+    return isinstance(module, str) and module.partition(".")[0] == package
+
+
 def holds_expr(x: object) -> bool:
     """Whether there is a traced value in nested lists, tuples and dicts."""
     if isinstance(x, Expr):

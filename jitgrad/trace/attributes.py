@@ -130,7 +130,7 @@ def store(frame, obj: object, name: str, value: object) -> None:
         raise AttributeError(f"attribute {name!r} of 'numpy.ndarray' objects is not writable")
     externals = frame.trace.externals
     if (
-        isinstance(obj, types.ModuleType | types.FunctionType)
+        isinstance(obj, types.ModuleType | types.FunctionType | ReadOnlyMark)
         or externals.is_outside(obj)
         or _is_foreign(externals, obj)
     ):

@@ -18,7 +18,7 @@ from jitgrad.trace.arrays import holds_expr
 from jitgrad.trace.math_names import MATH, UNSUPPORTED, as_python, call_math, scalar, weak
 from jitgrad.trace.readonly import ReadOnlyDict, ReadOnlyList, ReadOnlySet
 from jitgrad.trace.static import demand
-from jitgrad.trace.values import plain
+from jitgrad.trace.values import own, plain
 
 # Built-in function -> function(frame, *args, **kwargs). Only those that must know of traced values.
 BUILTINS: dict[object, object] = {}
@@ -197,7 +197,9 @@ def _super(frame, *args):
 
 def _of_math(function):
     def handler(frame, *args):
-        return call_math(function, args) if any(isinstance(a, Expr) for a in args) else function(*args)
+        if not any(isinstance(a, Expr) for a in args):
+            return function(*args)
+        return own(call_math(function, args, frame.trace.elementwise))
 
     return handler
 

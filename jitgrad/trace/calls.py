@@ -14,12 +14,14 @@ import numpy as np
 from jitgrad.errors import TraceError
 from jitgrad.ops.symbolic import Expr, current
 from jitgrad.trace import generators, numpy_names
+from jitgrad.trace.arrays import is_of
 from jitgrad.trace.attributes import find
 from jitgrad.trace.binding import bind_arguments, signature
 from jitgrad.trace.builtin_names import BUILTINS, refusal
 from jitgrad.trace.externals import is_fixed
 from jitgrad.trace.frame import MAX_DEPTH, Frame, Return, evaluate, run
 from jitgrad.trace.numpy_names import is_numpy
+from jitgrad.trace.object_names import COPIES, check_native, dispatched
 from jitgrad.trace.source import TRACED, Source, source_of
 from jitgrad.trace.values import own, refuse
 
@@ -50,20 +52,32 @@ def call(frame: Frame, function: object, args: tuple, kwargs: dict) -> object:
     closure = TRACED.get(function) if isinstance(function, types.FunctionType) else None
     if closure is not None:
         return _call_closure(closure, args, kwargs)
+    copies = COPIES.get(function) if isinstance(function, types.FunctionType) else None
+    if copies is not None:
+        return copies(frame, *args, **kwargs)
     why_not = refusal(function, args, trace.externals)
     if why_not is not None:
         refuse(why_not)
     if is_numpy(function):
         return numpy_names.call(function, args, kwargs)
     if isinstance(function, types.FunctionType):
+        chosen = dispatched(function, args)
+        if chosen is not None:
+            return call(frame, chosen, args, kwargs)
         return _call_function(frame, function, args, kwargs)
     if isinstance(function, types.MethodType):
         return call(frame, function.__func__, (function.__self__, *args), kwargs)
     if isinstance(function, functools.partial):
         return call(frame, function.func, (*function.args, *args), {**function.keywords, **kwargs})
-    inner = python_function(function)
+    if hasattr(type(function), "__jitgrad_trace__"):  # a derivative: it becomes part of the program
+        return function.__jitgrad_trace__(*args, **kwargs)
+    inner, elementwise = python_function(function)
     if inner is not None:
-        return call(frame, inner, args, kwargs)
+        before, trace.elementwise = trace.elementwise, trace.elementwise or elementwise
+        try:
+            return call(frame, inner, args, kwargs)
+        finally:
+            trace.elementwise = before
     if isinstance(function, type):
         return _instantiate(frame, function, args, kwargs)
     method, base = find(type(function), "__call__")
@@ -94,16 +108,16 @@ def outside_items(frame: Frame, x: object) -> object:
 _BUILTIN = (types.BuiltinFunctionType, type)
 
 
-def python_function(function: object) -> object:
-    """The Python function inside a Numba dispatcher or a cache, or None."""
+def python_function(function: object) -> tuple[object, bool]:
+    """The Python function in a Numba dispatcher or a cache, or None; and whether it is elementwise."""
     if isinstance(function, functools._lru_cache_wrapper):
-        return function.__wrapped__
-    if type(function).__module__.partition(".")[0] == "numba":
-        inner = getattr(function, "py_func", None)
-        if inner is None and hasattr(function, "_dispatcher"):  # np.vectorize's kin: elementwise
-            inner = getattr(function._dispatcher, "py_func", None)
-        return inner
-    return None
+        return function.__wrapped__, False
+    if not is_of(type(function), "numba"):
+        return None, False
+    inner = getattr(function, "py_func", None)
+    if inner is None and hasattr(function, "_dispatcher"):  # of numba.vectorize
+        return getattr(function._dispatcher, "py_func", None), True
+    return inner, False
 
 
 def _call_function(frame: Frame, function: types.FunctionType, args: tuple, kwargs: dict) -> object:
@@ -234,6 +248,11 @@ def _instantiate(frame: Frame, cls: type, args: tuple, kwargs: dict) -> object:
     return native(frame, cls, args, kwargs)
 
 
+def _is_ours(function: object) -> bool:
+    """Whether a callable is of this package, which takes functions and objects as they are."""
+    return is_of(type(function), "jitgrad") or is_of(function, "jitgrad")
+
+
 # Classes whose instances call the functions that they are given.
 _CALLING = {map, filter, *(c for c in vars(itertools).values() if isinstance(c, type))}
 
@@ -249,10 +268,11 @@ def native(frame: Frame, function: object, args: tuple, kwargs: dict) -> object:
         )
     if isinstance(outside, dict | set) and args:
         args = (frame.trace.demand(args[0], "a key"), *args[1:])
-    module = getattr(function, "__module__", None) or ""
-    if module.partition(".")[0] != "jitgrad" and (not isinstance(function, type) or function in _CALLING):
-        args = tuple(_callback(frame, a) for a in args)
-        kwargs = {k: _callback(frame, v) for k, v in kwargs.items()}
+    if not _is_ours(function):
+        check_native(frame, function, args, kwargs)
+        if not isinstance(function, type) or function in _CALLING:
+            args = tuple(_callback(frame, a) for a in args)
+            kwargs = {k: _callback(frame, v) for k, v in kwargs.items()}
     builder = current()
     loc = builder.loc
     result = function(*args, **kwargs)

@@ -37,6 +37,7 @@ class Traced:
     result: object
     hidden: list[Hidden]
     guards: list[Guard]
+    written: list[Value]  # arguments that the function writes to
 
 
 def evaluate(function, args: tuple, kwargs: dict, builder: Builder) -> Traced:
@@ -63,7 +64,7 @@ def evaluate(function, args: tuple, kwargs: dict, builder: Builder) -> Traced:
                 note_outside(trace, function, "function")
                 for place, arg in [*enumerate(args), *kwargs.items()]:
                     note_outside(trace, arg, f"argument {place}")
-            cells: dict[int, object] = {}
+            cells: dict[int, tuple[Value, Expr]] = {}
             args = tuple(into_cells(a, cells) for a in args)
             kwargs = {k: into_cells(v, cells) for k, v in kwargs.items()}
             result = _guarded(trace, builder, lambda: call(frame, function, args, kwargs))
@@ -71,9 +72,10 @@ def evaluate(function, args: tuple, kwargs: dict, builder: Builder) -> Traced:
     finally:
         _active.trace = before
     if outer is not None:
-        return Traced(result, [], [])
+        return Traced(result, [], [], [])
     _drop_unused(trace, builder, result)
-    return Traced(result, trace.externals.hidden, trace.externals.guards)
+    written = [before for before, cell in cells.values() if cell.value is not before]
+    return Traced(result, trace.externals.hidden, trace.externals.guards, written)
 
 
 _NO_NAMES = Scope(frozenset(), frozenset(), frozenset())
@@ -151,12 +153,12 @@ def note_outside(trace: Trace, x: object, path: str) -> None:
         externals.register(x, path)
 
 
-def into_cells(x: object, cells: dict[int, object]) -> object:
+def into_cells(x: object, cells: dict[int, tuple[Value, Expr]]) -> object:
     """Arguments with their arrays as cells, one for each `Expr`."""
     if type(x) is Expr:
         if id(x) not in cells:
-            cells[id(x)] = own(x)
-        return cells[id(x)]
+            cells[id(x)] = (x.value, own(x))
+        return cells[id(x)][1]
     if type(x) is list:
         x[:] = [into_cells(e, cells) for e in x]
     elif isinstance(x, tuple):

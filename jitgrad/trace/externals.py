@@ -1,8 +1,8 @@
 """What a function reads from outside: inputs that are read at each call, and guards.
 
 An array or float that is reached through a global, a closure or an attribute becomes a hidden input of the
-compiled function. Whatever else the trace has looked at is guarded: once it has changed, the function is traced
-again. Containers are not guarded by identity but by structure, and their leaves by themselves, so that
+compiled function. Whatever else the trace has looked at is guarded: once it has changed, the function is
+traced again. Containers are not guarded by identity but by structure, and their leaves by themselves, so that
 `params = [w - lr * g for ...]` between two calls needs no new trace.
 """
 
@@ -21,7 +21,7 @@ from jitgrad.ir.graph import Value
 from jitgrad.ir.types import FLOAT64, Type
 from jitgrad.ops.shape import axis_length
 from jitgrad.ops.symbolic import Expr
-from jitgrad.trace.readonly import ReadOnlyDict, ReadOnlyList, ReadOnlySet
+from jitgrad.trace.readonly import ReadOnlyDict, ReadOnlyList, ReadOnlySet, special_copy
 from jitgrad.trace.source import TRACED
 from jitgrad.trace.values import Cell, refuse
 
@@ -83,6 +83,11 @@ class Guard:
 def is_fixed(module: object) -> bool:
     """Whether a module's name says that its contents don't change."""
     return isinstance(module, str) and module.partition(".")[0] in FIXED
+
+
+def is_special(x: object) -> bool:
+    """Whether a list or dict is of a class of the user's, with methods or attributes of its own."""
+    return not is_fixed(type(x).__module__) and type(x).__module__ != "builtins"
 
 
 def kind_of(x: object) -> tuple:
@@ -330,13 +335,24 @@ class Externals:
         else:
             self._guard(lambda: (type(read()), len(read())), (type(value), len(value)), f"len({path})", False)
             parts = [self._element(v, read, k, path) for k, v in enumerate(value)]
+        special = is_special(value)
         if isinstance(value, dict):
-            return ReadOnlyDict(zip(value, parts, strict=True))
+            items = ReadOnlyDict(zip(value, parts, strict=True))
+            return special_copy(value, items, self._state(value, read, path)) if special else items
         if isinstance(value, list):
-            return ReadOnlyList(parts)
+            items = ReadOnlyList(parts)
+            return special_copy(value, items, self._state(value, read, path)) if special else items
         if type(value) is tuple:
             return tuple(parts)
         return type(value)._make(parts) if hasattr(value, "_make") else tuple(parts)
+
+    def _state(self, value, read: Callable, path: str) -> dict:
+        """The attributes of a container of a class of the user's."""
+        return {
+            name: self.take(attribute, lambda name=name: getattr(read(), name), f"{path}.{name}")
+            for name, attribute in getattr(value, "__dict__", {}).items()
+            if attribute is not value
+        }
 
     def _element(self, value, read: Callable, key: object, path: str) -> object:
         get = operator.itemgetter(key)

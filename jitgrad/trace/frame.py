@@ -49,6 +49,7 @@ class Trace:
     def __init__(self, builder, call: Callable):
         self.externals = Externals(builder)
         self.depth = 0
+        self.elementwise = False  # inside a function for scalars that is applied to arrays
         self.call = call
 
     def hidden_values(self) -> set[Value]:

@@ -39,14 +39,19 @@ UNSUPPORTED = [
 ]
 
 
-def call_math(function, args: tuple) -> Expr:
-    """A function of `math`: like Python's floats its result doesn't promote arrays."""
+def call_math(function, args: tuple, elementwise: bool = False) -> Expr:
+    """A function of `math`: like Python's floats its result doesn't promote arrays.
+
+    `elementwise` allows arrays, in functions for scalars that Numba applies to each element.
+    """
     if function in UNSUPPORTED:
         raise UnsupportedError(
             f"math.{function.__name__} has no derivative rule in jitgrad (docs/operations.md lists what "
             "has one)",
             current().loc.syntax_location(),
         )
+    if elementwise and any(isinstance(a, Expr) and a.ndim for a in args):
+        return (np.log if function is math.log else MATH[function])(*args)
     args = tuple(astype(scalar(a), FLOAT64) if isinstance(a, Expr) else a for a in args)
     if function is math.log:
         result = np.log(args[0]) if len(args) == 1 else np.log(args[0]) / np.log(args[1])

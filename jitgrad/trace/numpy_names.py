@@ -14,7 +14,7 @@ from jitgrad.errors import UnsupportedError
 from jitgrad.ops.index import add_at, parse_index
 from jitgrad.ops.registry import FUNCTIONS, METHODS, UFUNCS, lookup
 from jitgrad.ops.symbolic import Expr, current
-from jitgrad.trace.arrays import array_from, as_array, astype, holds_expr
+from jitgrad.trace.arrays import array_from, as_array, astype, holds_expr, is_of
 from jitgrad.trace.creation import CREATION, concrete, own_all
 from jitgrad.trace.static import fold
 from jitgrad.trace.values import Cell, own, plain, snapshot
@@ -27,8 +27,8 @@ def is_numpy(function: object) -> bool:
         return True
     if isinstance(function, types.BuiltinMethodType) and isinstance(function.__self__, np.ufunc):
         return True
-    module = getattr(function, "__module__", None)
-    return isinstance(module, str) and module.partition(".")[0] == "numpy"
+    # A transformed NumPy function is ours.
+    return is_of(function, "numpy") and not is_of(type(function), "jitgrad")
 
 
 def call(function, args: tuple, kwargs: dict) -> object:

@@ -41,8 +41,28 @@ ReadOnlySet = type(
 )  # fmt: skip
 
 
+_special: dict[type, type] = {}
+
+
+def special_copy(original: object, items: object, state: dict) -> object:
+    """A read-only copy of a list or dict of a class of the user's: of a subclass of it, with its methods."""
+    kind = type(original)
+    base = ReadOnlyDict if isinstance(items, dict) else ReadOnlyList
+    if kind not in _special:
+        methods = {k: v for k, v in vars(base).items() if callable(v)}
+        _special[kind] = type(kind.__name__, (ReadOnlyMark, kind), {**methods, "__module__": kind.__module__})
+    plain = dict if isinstance(items, dict) else list
+    new = plain.__new__(_special[kind])
+    plain.__init__(new, items)
+    if hasattr(new, "__dict__"):
+        new.__dict__.update(state)
+    return new
+
+
 def thaw(x: object) -> object:
     """The ordinary container that a read-only copy stands for."""
+    if isinstance(x, ReadOnlyMark) and type(x) not in (ReadOnlyList, ReadOnlyDict, ReadOnlySet):
+        return x  # of a class of the user's
     if isinstance(x, ReadOnlyList):
         return [thaw(e) for e in x]
     if isinstance(x, ReadOnlyDict):

@@ -1,8 +1,8 @@
 """Arrays that can be written to: cells, and views that read and write a part of a cell.
 
 A program has values, which never change. An array of the user's function is a cell: it holds the value that
-the array has now, and `x[i] = v` puts another one there. Two names for one array are two names for one cell, as
-in NumPy.
+the array has now, and `x[i] = v` puts another one there. Two names for one array are two names for one cell,
+as in NumPy.
 """
 
 from __future__ import annotations
