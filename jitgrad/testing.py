@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -340,9 +341,17 @@ def run_arrays(engine: Engine, flat: object, extras: tuple) -> object:
     return unflatten(entry.structure, iter(results))
 
 
+_array_functions: WeakKeyDictionary = WeakKeyDictionary()
+
+
 def _run_program(program, values: list) -> list:
+    function = _array_functions.get(program)
+    if function is None:
+        space: dict = {}
+        exec(compile(program.source("numpy"), f"<array form of {program.entry}>", "exec"), space)
+        function = _array_functions[program] = space[program.entry]
     with np.errstate(all="ignore"):
-        results = program.array_function(*values)
+        results = function(*values)
     items = results if len(program.results) != 1 else (results,)
     return [r.as_user_sees(x) for x, r in zip(items, program.results, strict=True)]
 

@@ -90,7 +90,7 @@ def traced(function: Callable, flat: Flat, values: list[Value | None], builder: 
         outs = tuple(as_arg(r) for r in results)
     with building(builder):
         for value in builder.assumed():
-            current().emit(check, (Expr(value) == 1,), {"message": ASSUMED, "shapes": (), "where": ""})
+            current().emit(check, (Expr(value) == 1,), {"message": ASSUMED, "where": ""})
     captured = [] if builder.parent is not None else builder.captured
     params = [v for v in values if v is not None] + [h.value for h in found.hidden] + [v for v, _ in captured]
     name = getattr(function, "__name__", "function")
@@ -118,7 +118,7 @@ def parameter(name: str, type: LeafType) -> Value:
         length = current().emit(axis_length, (value,), {"axis": k})
         length.value.name = f"{name}_n" if len(type.ones) == 1 else f"{name}_n{k}"
         if one:
-            attrs = {"message": f"axis {k} of {name!r} had length one when this was compiled", "shapes": (), "where": ""}
+            attrs = {"message": f"axis {k} of {name!r} had length one when this was compiled", "where": ""}
             current().emit(check, (length == 1,), attrs)
         shape.append(1 if one else length.value)
     value.type = Type(type.dtype, tuple(shape), type.weak)

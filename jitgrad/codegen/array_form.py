@@ -7,10 +7,11 @@ import ast
 import numpy as np
 
 from jitgrad.codegen.forms import (
-    ARRAYS, OPERATORS, PYTHON_NUMBERS, call, dtype_name, expression, fill, number, subscript, tuple_of,
+    ARRAYS, OPERATORS, PYTHON_NUMBERS, call, dtype_name, expression, fill, negated, number, subscript, tuple_of,
 )  # fmt: skip
 from jitgrad.codegen.statements import Writer
 from jitgrad.ir.graph import Arg, Const, Node, Value
+from jitgrad.ops.control import error_class
 from jitgrad.ops.index import add_at, setitem
 
 
@@ -66,17 +67,14 @@ class ArrayWriter(Writer):
 
     def _check(self, node: Node) -> list[ast.stmt]:
         ok, *sizes = node.args
-        shapes = [
-            tuple_of([self.arg(sizes[int(n[1:])], node) if isinstance(n, str) else ast.Constant(n) for n in shape])
-            for shape in node.attrs["shapes"]
-        ]
-        message = node.attrs["message"]
-        text: ast.expr = ast.Constant(message)
-        for shape in shapes:
-            text = fill("_0 + ' ' + str(_1)", text, shape)
-        kind = "IndexError" if message.startswith("index") else "ValueError"
-        error = call(kind, fill("_0 + _1", text, ast.Constant(f"\n  {node.attrs['where']}")))
-        return [ast.If(fill("not _0", self.arg(ok, node)), [ast.Raise(error, None)], [])]
+        message, where = node.attrs["message"], node.attrs["where"]
+        text: ast.expr = ast.Constant(f"{message}\n  {where}" if not sizes else message)
+        if sizes:
+            method = ast.Attribute(text, "format", ast.Load())
+            text = ast.Call(method, [self.arg(n, node) for n in sizes], [])
+            text = fill("_0 + _1", text, ast.Constant(f"\n  {where}"))
+        error = call(error_class(message).__name__, text)
+        return [ast.If(negated(self.arg(ok, node)), [ast.Raise(error, None)], [])]
 
     def expr(self, node: Node) -> ast.expr:
         name, args, attrs = node.op.name, [self.arg(a, node) for a in node.args], node.attrs
@@ -157,7 +155,7 @@ class ArrayWriter(Writer):
         return flat if len(shape) == 1 else call("np.reshape", flat, ast.Constant(shape))
 
     def _nonzero(self, node, args):
-        return call("np.nonzero", args[0])
+        return call("np.nonzero", args[0]) if len(node.outs) > 1 else fill("np.nonzero(_0)[0]", args[0])
 
     def _product_of_others(self, node, args):
         self.imports.add("from jitgrad.runtime.arrays import product_of_others")

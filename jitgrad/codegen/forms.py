@@ -80,3 +80,11 @@ def number(value: object) -> ast.expr:
 def dtype_name(dtype: np.dtype) -> str:
     """`np.float32` and so on."""
     return "np.bool_" if dtype == np.bool_ else f"np.{dtype.name}"
+
+
+def negated(condition: ast.expr) -> ast.expr:
+    """`not condition`; an equality is turned round."""
+    if isinstance(condition, ast.Compare) and isinstance(condition.ops[0], ast.Eq):
+        return ast.Compare(condition.left, [ast.NotEq()], condition.comparators)
+    return fill("not _0", condition)
+

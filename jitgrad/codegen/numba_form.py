@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import re
 
 import numpy as np
 
-from jitgrad.codegen.forms import OPERATORS, call, dtype_name, expression, fill, number, subscript, tuple_of
+from jitgrad.codegen.forms import OPERATORS, call, dtype_name, expression, fill, negated, number, subscript, tuple_of
 from jitgrad.codegen.statements import Writer
 from jitgrad.ir.graph import Arg, Block, Const, Node, Value
+from jitgrad.ops.control import error_class
 
 SCALARS = {
     "where": "_1 if _0 else _2",
@@ -60,9 +62,10 @@ class NumbaWriter(Writer):
 
     # Statements.
     def _write_check(self, node: Node) -> list[ast.stmt]:
-        message = node.attrs["message"]
-        kind = "IndexError" if message.startswith("index") else "ValueError"
-        error = call(kind, ast.Constant(f"{message}\n  {node.attrs['where']}"))
+        # A constant text, as compiled code needs it; the caller in Python fills in the lengths.
+        message, where = node.attrs["message"], node.attrs["where"]
+        text = re.sub(r"\{\d+\}", "?", message)
+        error = call(error_class(message).__name__, ast.Constant(f"{text}\n  {where}" if where else text))
         return [ast.If(negated(self.arg(node.args[0], node)), [ast.Raise(error, None)], [])]
 
     def _write_store(self, node: Node) -> list[ast.stmt]:
@@ -177,11 +180,3 @@ class NumbaWriter(Writer):
         if dtype == np.bool_:
             return fill("_0 != 0", *args)
         return call(dtype_name(dtype), *args)
-
-
-def negated(condition: ast.expr) -> ast.expr:
-    """`not condition`; an equality is turned round."""
-    if isinstance(condition, ast.Compare) and isinstance(condition.ops[0], ast.Eq):
-        return ast.Compare(condition.left, [ast.NotEq()], condition.comparators)
-    return fill("not _0", condition)
-

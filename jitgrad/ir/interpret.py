@@ -34,7 +34,7 @@ def interpret(block: Block, values: list, effects_only: bool = False) -> Iterato
             yield node, args, env
         with np.errstate(all="ignore"):
             results = node.op.evaluate(*args, **node.attrs)
-        env.update(zip(node.outs, results if len(node.outs) > 1 else (results,), strict=False))
+        env.update(zip(node.outs, results if isinstance(results, tuple) else (results,), strict=False))
 
 
 def value_of(arg: Arg, env: dict[Value, object]) -> object:

@@ -49,7 +49,7 @@ class _Printer:
 
     def node(self, node: Node, indent: str) -> list[str]:
         args = ", ".join(self.arg(a) for a in node.args)
-        attrs = "".join(f", {k}={v!r}" for k, v in sorted(node.attrs.items()) if k not in ("shapes", "where", "sides"))
+        attrs = "".join(f", {k}={v!r}" for k, v in sorted(node.attrs.items()) if k not in ("where", "sides"))
         call = f"{node.op.name}({(args + attrs).removeprefix(', ')})"
         outs = ", ".join(f"{self.name(o)}: {self.type(o.type)}" for o in node.outs)
         where = f"    # line {node.loc.line}" if node.loc.line else ""

@@ -4,6 +4,8 @@ An array whose elements are cheap, or read by one loop only, need not exist. It 
 
 * it is a result, the operand of a product of matrices, or written to;
 * several loops read it and it costs more than reading it would;
+* several loops read it and one decides by it (compares it, looks for its maximum): computed twice, it may differ in the
+  last bit, and the second decision would not be the first;
 * one loop reads each element many times (it is broadcast, or gathered from) and it costs more than that.
 """
 
@@ -20,7 +22,11 @@ _COST = {
     **dict.fromkeys(("divide", "sqrt", "reciprocal", "root"), 4),
     **dict.fromkeys(("getitem", "transpose", "broadcast_to", "reshape", "stop_gradient", "iota", "positive"), 0),
 }
-MOVES = frozenset(("getitem", "transpose", "broadcast_to", "reshape", "stop_gradient", "iota", "positive"))
+_DECIDES = frozenset((
+    "equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "maximum", "minimum", "fmax", "fmin", "sign",
+    "max", "min", "argmax", "argmin", "floor", "ceil", "trunc", "rint", "floor_divide", "remainder", "fmod", "signbit",
+    "absolute", "fabs", "isnan", "isinf", "isfinite", "copysign",
+))  # fmt: skip
 
 
 def is_lazy(node: Node) -> bool:
@@ -37,6 +43,7 @@ def buffers(block: Block) -> set[Value]:
             readers.setdefault(arg, []).append(node)
     chosen: set[Value] = {r for r in block.results if isinstance(r, Value) and r.type.shape}
     roots: dict[Value, set] = {}
+    decides: set[Value] = set()
     for node in reversed(block.nodes):
         if not is_lazy(node) or not node.out.type.shape:
             continue
@@ -44,11 +51,13 @@ def buffers(block: Block) -> set[Value]:
         loops: set = set()
         again = False
         for reader in readers.get(out, ()):
+            if reader.op.name in _DECIDES or any(o in decides for o in reader.outs):
+                decides.add(out)
             inner = len(reader.outs) == 1 and is_lazy(reader) and reader.out not in chosen
             loops |= roots.get(reader.out, {reader}) if inner else {reader}
             again = again or _reads_again(reader, out)
         cost = _total_cost(out, maker, chosen)
-        if (len(loops) > 1 or again) and cost > CHEAP:
+        if (len(loops) > 1 or again) and cost > (0 if out in decides and out.type.is_float else CHEAP):
             chosen.add(out)
         if _needs_memory(out, node, readers):
             chosen.add(out)

@@ -42,14 +42,20 @@ def arange(start, stop=None, step=None, dtype=None):
     step = 1 if step is None else step
     parts = (start, stop, step)
     if all(_is_integer(p) for p in parts):
-        n = -((start - stop) // step)
-        n = greatest(n, 0)
-        out = current().emit(iota, (n,), {}) * step + start if step != 1 else current().emit(iota, (n,), {}) + start
+        n = stop if _is_number(start, 0) else stop - start
+        n = n if _is_number(step, 1) else -(-n // step)
+        out = current().emit(iota, (n if current().is_length(n) else greatest(n, 0),), {})
+        out = out if _is_number(step, 1) else out * step
+        out = out if _is_number(start, 0) else out + start
     else:
         n = np.maximum(np.ceil((stop - start) / step), 0)
         n = METHODS["astype"](n, INT64) if isinstance(n, Expr) else int(n)
         out = METHODS["astype"](current().emit(iota, (n,), {}), FLOAT64) * step + start
     return out if dtype is None else METHODS["astype"](out, np.dtype(dtype))
+
+
+def _is_number(x, number: int) -> bool:
+    return isinstance(x, int) and x == number
 
 
 def _is_integer(x) -> bool:

@@ -21,6 +21,7 @@ from jitgrad.ir.graph import Arg, Value
 from jitgrad.ir.op import Op
 from jitgrad.ir.types import BOOL, INT64, Type
 from jitgrad.ops.control import require, require_equal
+from jitgrad.ops.create import arange, iota
 from jitgrad.ops.infer import broadcast
 from jitgrad.ops.registry import FUNCTIONS, METHODS, numpy_function
 from jitgrad.ops.rules import Constant, Custom, Linear, dtype_of, shape_of, sum_to
@@ -147,8 +148,6 @@ def _last_write(x, v, *operands, pattern):
 
 
 def _iota(count, like):
-    from jitgrad.ops.create import arange
-
     return arange(count) if isinstance(like, Expr) else np.arange(count)
 
 
@@ -329,15 +328,15 @@ def _checked_array(part, length, axis: int):
         else:
             require(length >= max(high + 1, -low), message)
         return part if low >= 0 else np.where(part < 0, part + length, part)
-    if _is_within_range(part.value):
+    maker = current().maker(part)
+    if maker is not None and maker.op is nonzero_:
+        return part
+    if maker is not None and maker.op is iota:
+        count = maker.args[0]
+        require((Expr(count) if isinstance(count, Value) else int(count.value)) <= length, f"index is out of bounds for axis {axis}")
         return part
     require(np.all((part >= -length) & (part < length)), f"index is out of bounds for axis {axis}")
     return np.where(part < 0, part + length, part)
-
-
-def _is_within_range(value: Value) -> bool:
-    """Whether an index array was made by `nonzero` and so is within range by itself."""
-    return any(value in node.outs for node in current().nodes if node.op is nonzero_)
 
 
 def getitem(x, index):

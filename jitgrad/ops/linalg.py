@@ -12,6 +12,7 @@ from jitgrad.ops.infer import broadcast, normalize_axes, normalize_axis
 from jitgrad.ops.reduce import root
 from jitgrad.ops.registry import METHODS, UFUNCS, numpy_function
 from jitgrad.ops.rules import Bilinear, dtype_of, shape_of, sum_to
+from jitgrad.ops.symbolic import as_arg, is_building
 from jitgrad.ops.shape import expand_dims, greatest, least, product, reshape, transpose
 
 
@@ -79,6 +80,11 @@ def dot(a, b, out=None):
     if not shape_of(a) or not shape_of(b):
         return np.multiply(a, b)
     if len(shape_of(b)) <= 2 and len(shape_of(a)) <= 2:
+        if is_building():
+            x, y = as_arg(a), as_arg(b)
+            first = max(y.type.ndim - 2, 0)
+            last = x.type.ndim - 1
+            require_equal(x.type.shape[-1], y.type.shape[first], (x, y), "dot", last=last, first=first)
         return matmul(a, b)
     return tensordot(a, b, axes=((len(shape_of(a)) - 1,), (max(len(shape_of(b)) - 2, 0),)))
 

@@ -53,6 +53,8 @@ def sum_to(g: object, x: object) -> object:
     )
     if not axes:
         return g
+    if len(axes) == extra:
+        return np.sum(g, axis=axes)
     g = np.sum(g, axis=axes, keepdims=True)
     return np.reshape(g, tuple(shape_of(g)[extra:])) if extra else g
 

@@ -304,10 +304,10 @@ def _concatenate_type(args, axis):
     dtype = np.result_type(*(a.type.dtype for a in args))
     first = args[0].type
     lengths = list(first.shape)
-    for other in args[1:]:
+    for index, other in enumerate(args[1:], start=1):
         for k, (a, b) in enumerate(zip(first.shape, other.type.shape, strict=True)):
             if k != axis:
-                require_equal(a, b, (args[0], other), "concatenate")
+                require_equal(a, b, (args[0], other), "concatenate", axis=k, index=index)
                 if isinstance(b, int):
                     lengths[k] = b
     total = sum((as_length(a.type.shape[axis]) for a in args[1:]), as_length(first.shape[axis]))
@@ -405,7 +405,7 @@ def split(x, indices_or_sections, axis=0):
             raise ValueError("array split does not result in an equal division")
         step = n // parts
         if isinstance(n, Expr):
-            require_equal(n.value, (step * parts).value, (as_arg(x),), "reshape")
+            require_equal(n.value, (step * parts).value, (as_arg(x),), "split")
         bounds = [k * step for k in range(1, parts)]
     else:
         bounds = list(indices_or_sections)

@@ -89,6 +89,15 @@ class Builder:
             self._descriptions[value] = text
         return text
 
+    def maker(self, value: object) -> Node | None:
+        """The node that a value was made by, in this block."""
+        value = value.value if isinstance(value, Expr) else value
+        return next((n for n in reversed(self.nodes) if value in n.outs), None)
+
+    def is_length(self, x: object) -> bool:
+        """Whether a run-time integer is the length of an argument's axis, and so not negative."""
+        return isinstance(x, Expr) and self.describe(x.value).startswith("axis_length(")
+
     def capture(self, array: np.ndarray) -> Value:
         """The value that stands for an array which is known now; it becomes an input of the compiled function."""
         for value, known in self.captured:

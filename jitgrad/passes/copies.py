@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from jitgrad.ir.graph import Block, Const, Node, Value, used
-from jitgrad.ops.index import add_at, setitem
-from jitgrad.ops.shape import broadcast_to_, copy_
+from jitgrad.ops.elementwise import stop_gradient
+from jitgrad.ops.index import add_at, getitem_, setitem
+from jitgrad.ops.shape import broadcast_to_, copy_, reshape_, transpose_
 
 DESTRUCTIVE = (add_at, setitem)
 
@@ -38,8 +39,7 @@ def make_copies(block: Block) -> Block:
 
 
 def _is_fresh(node: Node | None) -> bool:
-    if node is None:
+    """Whether a node makes memory of its own. A param's is the caller's, and what only moves elements may share it."""
+    if node is None or node.op in (reshape_, transpose_, getitem_, stop_gradient):
         return False
-    if node.op is broadcast_to_:
-        return isinstance(node.args[0], Const)
-    return node.op is copy_ or node.op in DESTRUCTIVE
+    return node.op is not broadcast_to_ or isinstance(node.args[0], Const)
