@@ -1,11 +1,16 @@
 """Gradient calls and training steps: `@grad` against the tape, autograd, PyTorch and JAX.
 
-    python benchmarks/versus_tape.py [--quick] [--sizes 10 1000] [--batches 1 512] [--threads 2] [--json FILE]
+    python benchmarks/versus_tape.py [--quick] [--sizes 10 1000] [--batches 1 512] [--threads 2]
+                                      [--cpu-time] [--json FILE]
 
-One table: the median time of a call of jitgrad's, and for each of the others how many times as long it takes. The
-contestants take turns in one process, so that a busy machine slows all of them. All compute in float64, and all
-get their data in the form that suits them (NumPy arrays, tape arrays, tensors) before the clock starts; their
-gradients are compared before anything is timed. PyTorch and JAX take part where they are installed.
+One table: the median time of a call of jitgrad's, and for each of the others how many times as long it
+takes. The contestants take turns in one process, so that a busy machine slows all of them. All compute in
+float64, and all get their data in the form that suits them (NumPy arrays, tape arrays, tensors) before the
+clock starts; their gradients are compared before anything is timed. PyTorch and JAX take part where they
+are installed.
+
+On a machine that others use, too, --cpu-time counts the processor's time instead of that on the clock; with
+one thread that is what the clock would show on an idle machine.
 """
 
 from __future__ import annotations
@@ -36,12 +41,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--problems", nargs="*", default=list(PROBLEMS), choices=list(PROBLEMS))
     parser.add_argument("--without", nargs="*", default=[], help="contestants to leave out")
     parser.add_argument("--threads", type=int, default=1, help="of BLAS and the frameworks")
+    parser.add_argument("--cpu-time", action="store_true", help="count processor time")
     parser.add_argument("--json", type=Path, help="write the measurements to this file, too")
     return parser.parse_args()
 
 
-# The problems. Each is written once, over the array module `xp`, and gives a function and the data that it is called
-# with; the gradient is taken by the first argument.
+# The problems. Each is written once, over the array module `xp`, and gives a function and the data that it is
+# called with; the gradient is taken by the first argument.
 def sum_of_squares(xp, rng, n):
     def f(x):
         return xp.sum(x * x)
@@ -73,14 +79,13 @@ def network(xp, rng, batch):
         z = h @ W2 + b2
         return xp.mean(xp.log(xp.sum(xp.exp(z), axis=1)) - xp.sum(z * Y, axis=1))
 
-    widths = 64, 128, 10
-    W1, W2 = (0.1 * rng.normal(size=shape) for shape in zip(widths[:-1], widths[1:], strict=True))
+    W1, W2 = 0.1 * rng.normal(size=(64, 128)), 0.1 * rng.normal(size=(128, 10))
     parameters = (W1, 0.1 * rng.normal(size=128), W2, 0.1 * rng.normal(size=10))
-    X, Y = rng.normal(size=(batch, 64)), rng_one_hot(rng, batch)
+    X, Y = rng.normal(size=(batch, 64)), one_hot(rng, batch)
     return f, (parameters, X, Y)
 
 
-def rng_one_hot(rng, batch):
+def one_hot(rng, batch):
     """`batch` rows of ten numbers, one of them 1."""
     return (rng.integers(10, size=batch)[:, None] == range(10)).astype(float)
 
@@ -94,8 +99,8 @@ PROBLEMS = {
 COPIES = 7  # the seed of the data, the same for every contestant
 
 
-# The contestants: each makes of a problem two functions without arguments, one that gives the gradient as NumPy
-# arrays (to compare), and one to time. For the network that is a whole step of training.
+# The contestants: each makes of a problem two functions without arguments, one that gives the gradient as
+# NumPy arrays (to compare), and one to time. For the network that is a whole step of training.
 def jitgrad_runner(problem, size):
     import numpy as np
 
@@ -173,7 +178,8 @@ def torch_runner(problem, size):
 
     f, data = problem(torch, np.random.default_rng(COPIES), size)
     first, *rest = data
-    variables = [torch.from_numpy(a).requires_grad_() for a in (first if isinstance(first, tuple) else (first,))]
+    leaves = first if isinstance(first, tuple) else (first,)
+    variables = [torch.from_numpy(a).requires_grad_() for a in leaves]
     rest = [torch.from_numpy(a) for a in rest]
     argument = variables if isinstance(first, tuple) else variables[0]
 
@@ -277,27 +283,30 @@ def compare(gradients: dict[str, object]) -> None:
             np.testing.assert_allclose(b, a, rtol=1e-7, atol=1e-10, err_msg=name)
 
 
-def clock(run: Callable, number: int) -> float:
+def clock(run: Callable, number: int, now: Callable[[], float]) -> float:
     """Seconds a call."""
-    start = time.perf_counter()
+    start = now()
     for _ in range(number):
         run()
-    return (time.perf_counter() - start) / number
+    return (now() - start) / number
 
 
-def measure(runs: dict[str, Callable], seconds: float, rounds: int) -> dict[str, float]:
+def measure(
+    runs: dict[str, Callable], seconds: float, rounds: int, now: Callable[[], float]
+) -> dict[str, float]:
     """The median seconds of each, from samples that are taken in turn.
 
     Args:
         runs: what to time.
         seconds: the least length of a sample.
         rounds: samples of each; fewer where one call alone takes long.
+        now: the clock.
     """
     numbers, lengths = {}, []
     for name, run in runs.items():
         run()
-        once = clock(run, 1)
-        once = clock(run, max(1, min(100, int(seconds / 4 / once))))
+        once = max(clock(run, 1, now), 1e-7)
+        once = max(clock(run, max(1, min(100, int(seconds / 4 / once))), now), 1e-7)
         numbers[name] = max(1, round(seconds / once))
         lengths.append(once * numbers[name])
     rounds = max(3, min(rounds, int(100 * seconds * len(runs) / sum(lengths))))
@@ -307,7 +316,7 @@ def measure(runs: dict[str, Callable], seconds: float, rounds: int) -> dict[str,
     try:
         for _ in range(rounds):
             for name, run in runs.items():
-                samples[name].append(clock(run, numbers[name]))
+                samples[name].append(clock(run, numbers[name], now))
             gc.collect()
     finally:
         gc.enable()
@@ -330,19 +339,27 @@ def main() -> int:
     packages = {"jitgrad": "numba", "tape": "numpy", "autograd": "autograd", "torch": "torch", "jax": "jax"}
     names = [n for n, package in packages.items() if installed(package) and n not in options.without]
     versions = {p: installed(p) for p in dict.fromkeys(["numpy", "numba", *(packages[n] for n in names)])}
-    about = {"date": time.strftime("%Y-%m-%d"), "cpu": processor(), "threads": options.threads,
-             "python": platform.python_version(), **versions}  # fmt: skip
+    about = {
+        "date": time.strftime("%Y-%m-%d"),
+        "cpu": processor(),
+        "threads": options.threads,
+        "clock": "processor time" if options.cpu_time else "wall",
+        "python": platform.python_version(),
+        **versions,
+    }
     print(", ".join(f"{k} {v}" for k, v in about.items()))
     print("jitgrad: time of a call; the others: how many times as long\n")
     print("| problem | size | " + " | ".join(names) + " |")
     print("|---|---:|" + "---:|" * len(names), flush=True)
     rows = []
+    now = time.process_time if options.cpu_time else time.perf_counter
     for title in options.problems:
         for size in batches if title == "network" else sizes:
             made = {name: CONTESTANTS[name](PROBLEMS[title], size) for name in names}
             compare({name: gradient() for name, (gradient, _) in made.items()})
             seconds, rounds = (2e-3, 7) if options.quick else (1e-2, 15)
-            times = measure({name: run for name, (_, run) in made.items()}, seconds, rounds)
+            runs = {name: run for name, (_, run) in made.items()}
+            times = measure(runs, seconds, rounds, now)
             ours = times["jitgrad"]
             ratios = [f"{times[n] / ours:.3g}" for n in names if n != "jitgrad"]
             label = "network, training step" if title == "network" else title

@@ -2,8 +2,9 @@
 
     python examples/show_adjoint.py [--form numpy|numba]
 
-The array form is for reading and for stepping through with a debugger: it is NumPy code in the function's own names
-(`w_bar` is the adjoint of `w`), and runs without Numba. The Numba form is what is compiled: the same program as loops.
+The array form is for reading and for stepping through with a debugger: it is NumPy code in the function's
+own names (`w_bar` is the adjoint of `w`), and runs without Numba. The Numba form is what is compiled: the
+same program as loops.
 """
 
 from __future__ import annotations

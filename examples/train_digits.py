@@ -2,10 +2,10 @@
 
     pip install -e ".[examples]" && python examples/train_digits.py
 
-The data come with scikit-learn. The loop is plain Python: minibatch gradient descent with momentum, on gradients that
-`value_and_grad` compiles at the first step. The last batch of an epoch is smaller than the others; it runs on the
-same machine code. A picture of the learning curves is saved; the program fails if fewer than 96 in 100 of the digits
-that were held out are recognised.
+The data come with scikit-learn. The loop is plain Python: minibatch gradient descent with momentum, on
+gradients that `value_and_grad` compiles at the first step. The last batch of an epoch is smaller than the
+others; it runs on the same machine code. A picture of the learning curves is saved; the program fails if
+fewer than 96 in 100 of the digits that were held out are recognised.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def train(data: tuple, epochs: int, batch: int, seed: int) -> tuple[dict, list[t
     """Train the network.
 
     Returns:
-        The parameters; after each epoch its mean loss and the accuracy on the held-out images; seconds a step.
+        The parameters; mean loss and held-out accuracy after each epoch; seconds a step.
     """
     X, X_test, labels, labels_test = data
     Y = np.eye(10)[labels]

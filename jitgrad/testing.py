@@ -83,7 +83,7 @@ def check_grads(
         >>> from jitgrad.testing import check_grads
         >>> check_grads(lambda x, n: np.sum(np.sin(x) ** n), (np.array([0.5, 2.0]), 2))
         >>> def forgets(x):
-        ...     return x * np.asarray(jitgrad.stop_gradient(x))
+        ...     return x * jitgrad.stop_gradient(x)
         >>> import jitgrad
         >>> check_grads(forgets, (2.0,), order=1, modes=("fwd",))
         Traceback (most recent call last):
@@ -336,9 +336,23 @@ def run_arrays(engine: Engine, flat: object, extras: tuple) -> object:
         flat: `engine.flatten(args, kwargs)`.
         extras: the leaves of head gradients or tangents.
     """
-    entry = engine.entry(flat, engine.request())
-    results = _run_program(entry.program, engine.values(entry.program, flat, extras))
+    entry, results = _run_entry(engine, flat, extras)
     return unflatten(entry.structure, iter(results))
+
+
+def _run_entry(engine: Engine, flat: object, extras: tuple) -> tuple:
+    """As the engine does, with a program anew for each derived length that turns out to be one."""
+    ones: frozenset[str] = frozenset()
+    while True:
+        entry = engine.entry(flat, engine.request(), ones)
+        values = engine.values(entry.program, flat, extras)
+        try:
+            return entry, _run_program(entry.program, values)
+        except (ValueError, IndexError):
+            length = entry.program.explain(values)
+            if length is None or length in ones:
+                raise
+            ones |= {length}
 
 
 _array_functions: WeakKeyDictionary = WeakKeyDictionary()
@@ -350,6 +364,8 @@ def _run_program(program, values: list) -> list:
         space: dict = {}
         exec(compile(program.source("numpy"), f"<array form of {program.entry}>", "exec"), space)
         function = _array_functions[program] = space[program.entry]
+    types = [p.type for p in program.block.params]  # machine code converts its numbers by itself
+    values = [v if t.ndim or t.weak else t.dtype.type(v) for v, t in zip(values, types, strict=True)]
     with np.errstate(all="ignore"):
         results = function(*values)
     items = results if len(program.results) != 1 else (results,)
@@ -366,8 +382,9 @@ def push_arrays(engine: Pushforward, args: tuple, tangents: tuple) -> tuple:
 def pullback_arrays(engine: Vjp, args: tuple, heads: object) -> tuple:
     """`vjp(f, *args)[1](heads)` by the array form, both parts."""
     flat = engine.flatten(args, {})
-    _, residuals = run_arrays(engine, flat, ())
-    program, structure, _ = engine.backward[id(engine.entry(flat, None).program.primal)]
+    entry, results = _run_entry(engine, flat, ())
+    _, residuals = unflatten(entry.structure, iter(results))
+    program, structure, _ = engine.backward[id(entry.program.primal)]
     extras = [normalize(h) for h in _leaves(heads, data=_all)[0] if h is not None]
     values = [(residuals, extras)[kind == "extra"][k] for kind, k in program.params]
     return unflatten(structure, iter(_run_program(program, values)))

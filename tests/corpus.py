@@ -873,7 +873,7 @@ def helper(x, y):
 
 
 def log_sum(values):
-    return np.log(sum(v**2 for v in values[:3]) + 1)
+    return np.log(sum(values[k] ** 2 for k in range(3)) + 1)
 
 
 def closure(x, a):
@@ -922,7 +922,7 @@ def break_and_continue(x):
 
 def unpacking(x, A):
     a, b, *rest = x[0], x[1], x[2], x[3]
-    first, second, third = A
+    first, second, third = A[0], A[1], A[2]
     return a * b + sum(rest), first * second - third
 
 

@@ -15,6 +15,7 @@ from jitgrad.api.transforms import Gradient
 from jitgrad.testing import pullback_arrays, push_arrays, run_arrays
 
 FUNCTIONS = feeding.functions()
+IN_SINGLE = {"casts", "cast_scalar"}  # what these compute in float32 makes differences rough
 ROUNDING = {np.float64: 1e-11, np.float32: 2e-4}
 pytestmark = pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")
 
@@ -55,7 +56,7 @@ def test_first_order(name, dtype):
             feeding.slope(lambda t, k=k: ends[t][k])
             for k in range(len(dots))
         ]  # fmt: skip
-        close(dots, slopes, 1e-7)
+        close(dots, slopes, 1e-3 if name in IN_SINGLE else 1e-7)
     else:  # against the other dtype, whose numbers are checked above
         engine = Pushforward(function)
         doubled = feeding.replaced(args, lambda x: double(x))
@@ -68,7 +69,8 @@ def test_first_order(name, dtype):
     assert [np.shape(b) for b in leaves(bars)] == [np.shape(x) for x in given]
     assert [np.asarray(b).dtype for b in leaves(bars)] == [np.asarray(x).dtype for x in given]
     (pulled, size), (pushed, more) = inner(bars, tangents), inner(heads, dots)
-    assert abs(pulled - pushed) <= ROUNDING[dtype] * (size + more) + 1e-300
+    rounding = ROUNDING[np.float32 if name in IN_SINGLE else dtype]
+    assert abs(pulled - pushed) <= rounding * (size + more) + 1e-300
 
     for x, y in zip(leaves(args), leaves(before), strict=True):
         np.testing.assert_array_equal(x, y)
@@ -112,15 +114,21 @@ def test_second_order(name):
         step: leaves(pullback_arrays(engine, moved(args, tangents, step), heads)) for step in (-2e-3, -1e-3, 1e-3, 2e-3)
     }
     slopes = [feeding.slope(lambda t, k=k: ends[t][k]) for k in range(len(leaves(dots)))]
-    close(leaves(dots), slopes, 1e-6)
+    close(leaves(dots), slopes, 1e-3 if name in IN_SINGLE else 1e-6)
 
 
-# Compiled: many functions as one.
+# Compiled: many functions as one; each in both modes and in both dtypes, but not in all four combinations.
 def in_batches(names: list, size: int) -> list:
     return [tuple(names[k : k + size]) for k in range(0, len(names), size)]
 
 
-BATCHES = in_batches(list(FUNCTIONS), 12)
+BATCHES = in_batches(list(FUNCTIONS), 8)
+CROSSED = [
+    pytest.param(names, mode, dtype, id=f"{names[0]}-{mode}-{dtype.__name__}")
+    for k, names in enumerate(BATCHES)
+    for mode, dtype in (("fwd", np.float64), ("rev", np.float32))[:: 1 if k % 2 else -1]
+    for dtype in [dtype if k % 2 else {np.float64: np.float32, np.float32: np.float64}[dtype]]
+]
 
 
 def all_of(names):
@@ -132,19 +140,22 @@ def all_of(names):
     return batch
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("names", BATCHES, ids=lambda names: names[0])
-def test_compiled(names, dtype):
+@pytest.mark.parametrize(("names", "mode", "dtype"), CROSSED)
+def test_compiled(names, mode, dtype):
     batch = all_of(names)
     cases = [set_up(name, dtype) for name in names]
     args, tangents, heads = (tuple(case[k] for case in cases) for k in (1, 2, 4))
-    values, dots = Pushforward(batch)(args, tangents)
-    _, pullback = Vjp(batch)(*args)
-    bars = pullback(list(heads))
+    if mode == "fwd":
+        values, derivatives = Pushforward(batch)(args, tangents)
+    else:
+        values, pullback = Vjp(batch)(*args)
+        derivatives = pullback(list(heads))
     for k, (name, (function, *_)) in enumerate(zip(names, cases, strict=True)):
-        value, dot = push_arrays(Pushforward(function), args[k], tangents[k])
-        bar = pullback_arrays(Vjp(function), args[k], heads[k])
-        for what, found, wanted in (("value", values[k], value), ("tangent", dots[k], dot), ("cotangent", bars[k], bar)):
+        if mode == "fwd":
+            value, derivative = push_arrays(Pushforward(function), args[k], tangents[k])
+        else:
+            value, derivative = cases[k][3], pullback_arrays(Vjp(function), args[k], heads[k])
+        for what, found, wanted in (("value", values[k], value), ("derivative", derivatives[k], derivative)):
             try:
                 same(found, wanted, ROUNDING[dtype])
             except AssertionError as error:

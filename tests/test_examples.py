@@ -37,7 +37,7 @@ def test_train_digits_fails_below_the_goal(tmp_path):
 
 def test_train_digits_compiles_once_though_the_last_batch_is_one_image(tmp_path, monkeypatch):
     pytest.importorskip("sklearn")
-    monkeypatch.setenv("JITGRAD_CACHE_DIR", str(tmp_path / "cache"))  # empty, so that there is something to compile
+    monkeypatch.setenv("JITGRAD_CACHE_DIR", str(tmp_path / "cache"))  # nothing compiled yet
     picture = str(tmp_path / "x.png")
     out = run("examples/train_digits.py", "--epochs", "1", "--batch", "673", "--out", picture, "--goal", "0")
     assert "Stats(traces=1, compilations=1, cache_hits=0) (a batch of 1 ends each epoch)" in out
@@ -51,7 +51,9 @@ def test_tutorial():
     assert lines[-1] == f"{len(rows)} of {len(rows)} agree"
 
 
-@pytest.mark.parametrize(("form", "line"), [("numpy", "w_bar = X.T @ z_bar"), ("numba", "for i in range(y_n):")])
+@pytest.mark.parametrize(
+    ("form", "line"), [("numpy", "w_bar = X.T @ z_bar"), ("numba", "for i in range(y_n):")]
+)
 def test_show_adjoint(form, line):
     assert line in run("examples/show_adjoint.py", "--form", form)
 

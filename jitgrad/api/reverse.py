@@ -15,6 +15,7 @@ from jitgrad.api.program import Program
 from jitgrad.api.signature import Flat, leaf_type
 from jitgrad.api.structure import LEAF, Static, flatten, unflatten
 from jitgrad.api.tracing import Primal
+from jitgrad.api.transforms import Compiled
 from jitgrad.ops.symbolic import is_building
 from jitgrad.passes import SIMPLIFY, run, split
 
@@ -84,17 +85,12 @@ class Vjp(Engine):
 
     def _inside(self, flat: Flat) -> tuple[object, Pullback]:
         """Inside another trace: the primal now, and the whole derivative when a head comes."""
-        outputs = self.inline_primal(flat)
+        outputs = Compiled(self.function).inline(flat, None, ())
 
         def pull(head: object) -> tuple:
             return _Whole(self.function).inline(flat, ARRAY, tuple(heads_inside(head, outputs)))
 
         return outputs, Pullback(pull, getattr(self.function, "__name__", "function"))
-
-    def inline_primal(self, flat: Flat) -> object:
-        parts = [unflatten(s, iter([flat.leaves[j] for j in flat.groups[place]]))
-                 for s, place in zip(flat.structures, flat.groups, strict=True)]  # fmt: skip
-        return self.function(*parts)
 
     def describe(self) -> str:
         return "Value and residuals of"

@@ -27,6 +27,14 @@ class ArrayWriter(Writer):
             return plain
         return call(dtype_name(arg.type.dtype), plain)
 
+    def prologue(self) -> list[ast.stmt]:
+        """A Python number that stands for a float32 (the default head) is made one, or it would promote."""
+        return [
+            ast.Assign([ast.Name(self.name(p), ast.Store())], call(dtype_name(p.type.dtype), expression(self.name(p))), lineno=0)
+            for p in self.block.params
+            if not p.type.shape and not p.type.weak and p.type.dtype == np.float32
+        ]
+
     def inlinable(self, node: Node) -> bool:
         return node.op.name not in ("nonzero", "add_at", "setitem")
 

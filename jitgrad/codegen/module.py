@@ -29,7 +29,7 @@ def module_source(block: Block, entry: str, form: str, doc: str = "", defaults: 
         block = dce(block, keep_lengths=False)
     writer = {"numpy": ArrayWriter, "numba": NumbaWriter}[form](block)
     params = [writer.name(p) for p in block.params]
-    body = writer.body()
+    body = [*writer.prologue(), *writer.body()]
     results = [writer.arg(r) for r in block.results]
     returned = results[0] if len(results) == 1 else tuple_of(results)
     return function_module(writer, entry, params, [*body, ast.Return(returned)], doc, defaults)

@@ -60,6 +60,10 @@ class Writer:
         """Whether the operation may stand inside this reader's expression."""
         return True
 
+    def prologue(self) -> list[ast.stmt]:
+        """Statements before all others."""
+        return []
+
     # Planning: which values are inlined, and where each value is read last.
     def _plan(self, block: Block) -> None:
         readers: dict[Value, list[Node]] = {}

@@ -53,12 +53,18 @@ class Value:
         return f"<{self.name or 'value'}: {self.type.dtype}, {self.type.ndim}-d>"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Const:
-    """A number that is known while tracing."""
+    """A number that is known while tracing. Unlike Python's, 0.0 and -0.0 are two, and NaN equals itself."""
 
     value: object
     type: Type
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Const) and self.type == other.type and repr(self.value) == repr(other.value)
+
+    def __hash__(self) -> int:
+        return hash((self.type, repr(self.value)))
 
     @staticmethod
     def of(value: object) -> Const:

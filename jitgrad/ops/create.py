@@ -10,7 +10,7 @@ from jitgrad.ops.infer import length_args
 from jitgrad.ops.registry import METHODS, numpy_function
 from jitgrad.ops.rules import Constant, dtype_of, shape_of
 from jitgrad.ops.shape import broadcast_to, broadcast_to_, greatest, reshape
-from jitgrad.ops.symbolic import Expr, current
+from jitgrad.ops.symbolic import Expr, as_arg, current
 
 # iota(n): 0, 1, ..., n - 1 as int64.
 iota = Op("iota", lambda args: Type(INT64, length_args(args)), lambda n: np.arange(n), Constant())
@@ -66,13 +66,19 @@ def linspace(start, stop, num=50, endpoint=True, dtype=None):
     """`num` evenly spaced numbers from `start` to `stop`."""
     gaps = num - 1 if endpoint else num
     gaps = greatest(gaps, 1)
-    ticks = METHODS["astype"](current().emit(iota, (num,), {}), FLOAT64)
+    ticks = METHODS["astype"](current().emit(iota, (num,), {}), _ticks_dtype(start, stop))
     if endpoint:  # the last one is `stop` itself, as in NumPy
         last = np.equal(ticks, gaps)
         out = np.where(last, stop, start + ticks * ((stop - start) / gaps)) if not _one(num) else start + ticks
     else:
         out = start + ticks * ((stop - start) / gaps)
     return out if dtype is None else METHODS["astype"](out, np.dtype(dtype))
+
+
+def _ticks_dtype(*ends) -> np.dtype:
+    """float64, but for ends that are float32."""
+    types = [t for t in (as_arg(x).type for x in ends) if not t.weak]
+    return np.result_type(*(t.dtype if t.is_float else FLOAT64 for t in types)) if types else FLOAT64
 
 
 def _one(num) -> bool:

@@ -17,7 +17,7 @@ def accumulate(block: Block) -> Block:
     buffer to add into.
     """
     maker = {out: node for node in block.nodes for out in node.outs}
-    uses: dict[Value, int] = {}
+    uses: dict[Value, int] = {}  # what is made below has one reader
     for node in block.nodes:
         for value in used(node):
             uses[value] = uses.get(value, 0) + 1
@@ -26,11 +26,11 @@ def accumulate(block: Block) -> Block:
 
     def scatter(arg: Arg) -> Node | None:
         node = maker.get(arg)
-        if node is None or node.op is not add_at or uses[arg] > 1:
+        if node is None or node.op is not add_at or uses.get(arg, 1) > 1:
             return None
         base = node
         while base.op is add_at:  # a chain of scatters ends in zeros
-            if base is not node and uses[base.out] > 1:
+            if base is not node and uses.get(base.out, 1) > 1:
                 return None
             base = maker.get(base.args[0])
             if base is None:

@@ -36,9 +36,8 @@ def rename_lengths(block: Block, env: dict[Arg, Arg]) -> Block:
             n = env[n]
         return int(n.value) if isinstance(n, Const) else n
 
-    for node in block.nodes:
-        for out in node.outs:
-            if any(n in env for n in out.type.shape):
-                shape = tuple(axis(n) if isinstance(n, Value) else n for n in out.type.shape)
-                out.type = Type(out.type.dtype, shape, out.type.weak)
+    for value in (*block.params, *(out for node in block.nodes for out in node.outs)):
+        if any(n in env for n in value.type.shape):
+            shape = tuple(axis(n) if isinstance(n, Value) else n for n in value.type.shape)
+            value.type = Type(value.type.dtype, shape, value.type.weak)
     return block

@@ -8,8 +8,8 @@ import numpy as np
 def product_of_others(x: np.ndarray) -> np.ndarray:
     """For each element of a row (the last axis) the product of all the others, without a division."""
     one = np.ones((*x.shape[:-1], 1), x.dtype)
-    left = np.concatenate([one, np.cumprod(x, -1)[..., :-1]], -1)
-    right = np.concatenate([np.cumprod(x[..., ::-1], -1)[..., ::-1][..., 1:], one], -1)
+    left = np.concatenate([one, np.cumprod(x, -1)], -1)[..., :-1]
+    right = np.concatenate([np.cumprod(x[..., ::-1], -1)[..., ::-1], one], -1)[..., 1:]
     return left * right
 
 
