@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -336,40 +335,8 @@ def run_arrays(engine: Engine, flat: object, extras: tuple) -> object:
         flat: `engine.flatten(args, kwargs)`.
         extras: the leaves of head gradients or tangents.
     """
-    entry, results = _run_entry(engine, flat, extras)
-    return unflatten(entry.structure, iter(results))
-
-
-def _run_entry(engine: Engine, flat: object, extras: tuple) -> tuple:
-    """As the engine does, with a program anew for each derived length that turns out to be one."""
-    ones: frozenset[str] = frozenset()
-    while True:
-        entry = engine.entry(flat, engine.request(), ones)
-        values = engine.values(entry.program, flat, extras)
-        try:
-            return entry, _run_program(entry.program, values)
-        except (ValueError, IndexError):
-            length = entry.program.explain(values)
-            if length is None or length in ones:
-                raise
-            ones |= {length}
-
-
-_array_functions: WeakKeyDictionary = WeakKeyDictionary()
-
-
-def _run_program(program, values: list) -> list:
-    function = _array_functions.get(program)
-    if function is None:
-        space: dict = {}
-        exec(compile(program.source("numpy"), f"<array form of {program.entry}>", "exec"), space)
-        function = _array_functions[program] = space[program.entry]
-    types = [p.type for p in program.block.params]  # machine code converts its numbers by itself
-    values = [v if t.ndim or t.weak else t.dtype.type(v) for v, t in zip(values, types, strict=True)]
-    with np.errstate(all="ignore"):
-        results = function(*values)
-    items = results if len(program.results) != 1 else (results,)
-    return [r.as_user_sees(x) for x, r in zip(items, program.results, strict=True)]
+    entry, results = engine.execute(flat, engine.request(), extras, interpreted=True)
+    return unflatten(entry.structure, entry.program.unpack(results))
 
 
 def push_arrays(engine: Pushforward, args: tuple, tangents: tuple) -> tuple:
@@ -382,12 +349,12 @@ def push_arrays(engine: Pushforward, args: tuple, tangents: tuple) -> tuple:
 def pullback_arrays(engine: Vjp, args: tuple, heads: object) -> tuple:
     """`vjp(f, *args)[1](heads)` by the array form, both parts."""
     flat = engine.flatten(args, {})
-    entry, results = _run_entry(engine, flat, ())
-    _, residuals = unflatten(entry.structure, iter(results))
-    program, structure, _ = engine.backward[id(entry.program.primal)]
-    extras = [normalize(h) for h in _leaves(heads, data=_all)[0] if h is not None]
-    values = [(residuals, extras)[kind == "extra"][k] for kind, k in program.params]
-    return unflatten(structure, iter(_run_program(program, values)))
+    entry, results = engine.execute(flat, None, (), interpreted=True)
+    _, residuals = unflatten(entry.structure, entry.program.unpack(results))
+    second = entry.companion
+    given = {"leaf": residuals, "extra": [normalize(h) for h in _leaves(heads, data=_all)[0] if h is not None]}
+    values = [given[kind][k] for kind, k in second.program.params]
+    return unflatten(second.structure, second.program.unpack(second.program.interpret(values)))
 
 
 # Small helpers.

@@ -82,7 +82,7 @@ def test_parts_of_an_argument_must_be_floats():
 
 
 def test_no_number_in_the_argument():
-    with pytest.raises(TypeError, match="kind"):
+    with pytest.raises(TypeError, match="nothing to differentiate"):
         grad(lambda x, kind: np.sum(x), argnums="kind")(X, "plain")
 
 
@@ -301,11 +301,9 @@ def test_one_trace_for_all_lengths():
     f(np.ones(9), np.ones((3, 9)))
     assert f.stats().traces == 1
     assert f.stats().compilations + f.stats().cache_hits == 1
-    f(np.ones(4), np.ones((1, 4)))  # an axis of length one
-    assert f.stats().traces == 2
     f(np.ones(4, np.float32), np.ones((5, 4), np.float32))
-    assert f.stats().traces == 3
-    assert f.stats().compilations + f.stats().cache_hits == 3
+    assert f.stats().traces == 2
+    assert f.stats().compilations + f.stats().cache_hits == 2
     assert f.stats()._fields == ("traces", "compilations", "cache_hits")
 
 
@@ -324,7 +322,32 @@ def test_a_length_of_one_is_another_signature():
     equal(f(np.ones(1), np.full(3, 2.0)), [6])
     equal(f(np.ones(3), np.full(1, 2.0)), [2, 2, 2])
     equal(f(np.ones(1), np.full(1, 2.0)), [2])
-    assert f.stats().traces == 4
+
+
+@pytest.mark.parametrize("first", [(3, 4), (1, 4), (3, 1), (1, 1)])
+def test_axes_of_length_one_after_others(first):
+    """A program made for other lengths must not be taken where it would give another shape."""
+    functions = [
+        lambda x: np.squeeze(x), lambda x: x * x[:1], lambda x: x + x[:, :1], lambda x: x @ x.T, lambda x: x.T - x[0, 0],
+        lambda x: np.squeeze(x[:1]), lambda x: np.squeeze(x[:1], axis=0), lambda x: x[:, 1:].squeeze() * 2, lambda x: np.concatenate([x, x[:1]]), lambda x: x[1:] * 2, lambda x: np.roll(x, 1, 0),
+    ]  # fmt: skip
+    for f in functions:
+        compiled = jit(f)
+        for shape in (first, (3, 4), (1, 4), (3, 1), (1, 1), (2, 4)):
+            x = np.arange(1.0, 1 + np.prod(shape)).reshape(shape)
+            equal(compiled(x), f(x))
+
+
+def test_assigning_a_slice_of_length_one():
+    def f(x, y):
+        z = np.zeros(4)
+        z[1:] = x[:1]
+        z[:2] += y[1:]
+        return z * np.arange(4.0)
+
+    a, b = grad(f, argnums=(0, 1))(X, np.ones(2))
+    equal(a, [6, 0, 0])
+    equal(b, [0, 1])
 
 
 def test_static_integers():

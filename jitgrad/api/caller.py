@@ -11,67 +11,75 @@ from collections.abc import Callable
 import numpy as np
 
 from jitgrad.api.program import Program, Result
-from jitgrad.api.structure import LEAF, Static, build
 from jitgrad.api.signature import Flat
+from jitgrad.api.structure import LEAF, Static, build
+from jitgrad.api.tracing import Primal
+
+class Miss(Exception):
+    """The fast way doesn't fit the call."""
+
+
+def miss(*args, **kwargs):
+    """The fast way of a function that has none yet."""
+    raise Miss
+
 
 def make_caller(
-    program: Program, kernel: Callable, flat: Flat, static: frozenset[int], structure: tuple, slow: Callable
+    program: Program, primal: Primal, kernel: Callable, flat: Flat, static: frozenset[int], structure: tuple
 ) -> Callable:
-    """The fast way for positional calls of one signature.
+    """The fast way for calls of one signature.
 
     Args:
         program: what `kernel` is the machine code of.
-        flat: the arguments of a call with this signature.
+        primal: the traced function that it comes from.
+        flat: the arguments, all positional, of a call with this signature.
         static: which leaves the program was traced for.
         structure: what the results are put together to.
-        slow: `slow(arguments, extras)`, for calls that turn out to be something else.
 
     Returns:
-        A function of the positional arguments, and of the extra params (head, tangents) as leaves.
+        A function with the parameters of the user's, and `head` if the program has one. It raises `Miss` (or, for another
+        number of arguments, a `TypeError`) where the call is not what it was made for.
     """
     writer = _Writer()
-    count = len(flat.structures) - len(flat.keywords)
-    arguments = [f"a{k}" for k in range(count)]
+    arguments = [name if name.isidentifier() else f"a{k}" for k, name in enumerate(flat.places)]
     leaves: list[str] = []
-    for name, part in zip(arguments, flat.structures, strict=False):
+    for name, part in zip(arguments, flat.structures, strict=True):
         writer.take_apart(name, part, leaves)
     for k, leaf in enumerate(flat.leaves):
-        if k < len(leaves):
-            writer.check_leaf(leaves[k], leaf, k in static)
-    for k, guard in enumerate(program.primal.guards):
+        writer.check_leaf(leaves[k], leaf, k in static)
+    for guard in primal.guards:
         writer.tests.append(f"{writer.bind('guard', guard.holds)}()")
-    for k in program.primal.written:
+    for k in primal.written:
         others = [name for j, name in enumerate(leaves) if j != k and isinstance(flat.leaves[j], np.ndarray)]
         writer.tests += [f"not {writer.bind('overlaps', overlaps)}({leaves[k]}, {name})" for name in others]
-    passed = []
-    for kind, k in program.params:
-        if kind == "leaf":
-            passed.append(leaves[k])
-        elif kind == "hidden":
-            passed.append(f"{writer.bind('read', program.primal.hidden[k].read)}()")
-        elif kind == "captured":
-            passed.append(writer.bind("captured", program.primal.captured[k]))
-        else:
-            passed.append(f"x{k}")
-    extras = [f"x{k}" for kind, k in program.params if kind == "extra"]
-    defaults = [f"{x}=1.0" for x in extras] if program.defaults else extras
+    passed = {
+        "leaf": lambda k: leaves[k],
+        "hidden": lambda k: f"{writer.bind('read', primal.hidden[k].read)}()",
+        "captured": lambda k: writer.bind("captured", primal.captured[k]),
+        "extra": lambda k: "head",
+    }
+    values = [passed[kind](k) for kind, k in program.params]
+    if "head" in values:
+        arguments.append("head=1.0")
+        writer.tests.append("type(head) is float")
     result = write_result(structure, program.results, lambda x: writer.bind("part", x))
-    tests = " and ".join(writer.tests) or "True"
     lines = [
-        f"def call({', '.join([*arguments, *defaults])}):",
+        f"def call({', '.join(arguments)}):",
         "    try:",
         *(f"        {line}" for line in writer.lines),
-        f"        if {tests}:",
-        f"            r = kernel({', '.join(passed)})",
+        f"        if {' and '.join(writer.tests) or 'True'}:",
+        f"            r = {writer.bind('kernel', kernel)}({', '.join(values)})",
         f"            return {result}",
-        "    except expected:",
+        f"    except {writer.bind('expected', _EXPECTED)}:",
         "        pass",
-        f"    return slow(({''.join(a + ', ' for a in arguments)}), ({''.join(x + ', ' for x in extras)}))",
+        f"    raise {writer.bind('Miss', Miss)}",
     ]
-    expected = (TypeError, KeyError, IndexError, AttributeError, ValueError)
-    space = {**writer.bound, "ndarray": np.ndarray, "expected": expected, "slow": slow, "kernel": kernel}
-    exec("\n".join(lines), space)
-    return space["call"]
+    exec("\n".join(lines), writer.bound)
+    return writer.bound["call"]
+
+
+# What goes wrong with arguments of other kinds; the slow way finds out, and says it well.
+_EXPECTED = (TypeError, KeyError, IndexError, AttributeError, ValueError)
 
 
 def overlaps(a: object, b: object) -> bool:
@@ -88,7 +96,8 @@ class _Writer:
         self.bound: dict[str, object] = {}
 
     def bind(self, hint: str, value: object) -> str:
-        name = f"_{hint}{len(self.bound)}"
+        """A name for an object, which no parameter of the user's has."""
+        name = f"__{hint}_{len(self.bound)}"
         self.bound[name] = value
         return name
 
@@ -105,7 +114,7 @@ class _Writer:
         if kind != "dataclass":
             self.tests.append(f"len({name}) == {n}")
         for k, part in enumerate(structure[4:]):
-            local = f"l{len(self.lines)}"
+            local = f"__leaf_{len(self.lines)}"
             place = f".{keys[k]}" if kind == "dataclass" else f"[{self.bind('key', keys[k]) if kind == 'dict' else k}]"
             self.lines.append(f"{local} = {name}{place}")
             self.take_apart(local, part, leaves)
@@ -122,7 +131,7 @@ class _Writer:
         if static:
             self._check_static(name, Static(leaf))
         elif isinstance(leaf, np.ndarray):
-            self.tests.append(f"type({name}) is ndarray")
+            self.tests.append(f"type({name}) is {self.bind('ndarray', np.ndarray)}")
         else:
             self.tests.append(f"type({name}) is {self.bind('cls', type(leaf))}")
 

@@ -23,13 +23,14 @@ class Derived:
     """A program before optimisation.
 
     `extras` are its params beside those of the primal, `defaults` the default values of the last of them, and `structure` is
-    that of its results.
+    that of its results. `companion` is what else a transformation wants to find with it.
     """
 
     block: Block
     structure: tuple
     extras: tuple[Value, ...] = ()
     defaults: tuple = ()
+    companion: object = None
 
 
 def pair(*structures: tuple) -> tuple:
@@ -171,6 +172,8 @@ def require_shapes(block: Block, given: tuple[Arg, ...], wanted: list[Arg], kind
     with building(Builder(checking=True)) as builder:
         builder.nodes = block.nodes
         for x, like in zip(given, wanted, strict=True):
+            if kind == "head" and not x.type.ndim:
+                continue  # a number stands for all elements
             if x.type.ndim != like.type.ndim:
                 raise ValueError(f"the {kind} has {x.type.ndim} axes; {like.type.ndim} are expected")
             for n, m in zip(x.type.shape, like.type.shape, strict=True):

@@ -42,9 +42,9 @@ def kernel_for(engine: Engine, request: object, values: list, extras: list[str],
         elif kind == "extra":
             value, text = extra_values[k], extras[k]
         else:
-            value = program.primal.hidden[k].read() if kind == "hidden" else program.primal.captured[k]
+            value = entry.primal.hidden[k].read() if kind == "hidden" else entry.primal.captured[k]
             if kind == "hidden" and isinstance(value, np.ndarray):
-                path = program.primal.hidden[k].path
+                path = entry.primal.hidden[k].path
                 raise TypeError(f"it reads the array {path!r} from outside; pass it as an argument instead")
             if isinstance(value, np.ndarray):
                 value = value.copy()

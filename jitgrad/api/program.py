@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numba
 import numpy as np
 
-from jitgrad.api.tracing import Primal
 from jitgrad.codegen import module_source
 from jitgrad.compile import Compiled, compile_function
 from jitgrad.ir.graph import Block, Value
@@ -37,22 +37,26 @@ class Program:
 
     Attributes:
         block: the optimised program, before lowering.
-        primal: the traced function that it comes from.
         entry: the name of the generated function.
-        defaults: how many trailing params have the default 1.0.
-        params: for each param what is passed for it: ("leaf", k), ("hidden", k), ("captured", k) or ("extra", k).
+        params: for each param where its value comes from at a call: (kind, k), the k-th of `sources[kind]`.
+        defaults: default values of the last params.
+        results: what the results are.
     """
 
-    def __init__(self, block: Block, primal: Primal, entry: str, doc: str, extras: tuple[Value, ...] = (),
-                 defaults: tuple = ()):  # fmt: skip
-        self.primal = primal
+    def __init__(self, block: Block, sources: dict[str, Sequence[Value]], entry: str, doc: str, defaults: tuple = ()):
         self.entry = entry
         self.doc = doc
         self.defaults = defaults
         self.block = optimise(block)
-        self.params = [_origin(p, primal, extras) for p in self.block.params]
+        places = {value: (kind, k) for kind, values in sources.items() for k, value in enumerate(values)}
+        self.params = [places[p] for p in self.block.params]
         self.results = [Result(r.type.dtype, r.type.ndim, r.type.weak) for r in self.block.results]
         self._compiled: Compiled | None = None
+
+    def unpack(self, results: object) -> Iterator:
+        """The results of the machine code one by one, as the user sees them."""
+        items = results if len(self.results) != 1 else (results,)
+        return (r.as_user_sees(x) for x, r in zip(items, self.results, strict=True))
 
     @cached_property
     def lowered(self) -> Block:
@@ -64,6 +68,20 @@ class Program:
             raise ValueError(f"form={form!r}: there are 'numpy' and 'numba'")
         block = self.block if form == "numpy" else self.lowered
         return module_source(block, self.entry, form, self.doc, self.defaults)
+
+    @cached_property
+    def array_function(self) -> Callable:
+        """The array form as a function."""
+        space: dict = {}
+        exec(compile(self.source("numpy"), f"<array form of {self.entry}>", "exec"), space)
+        return space[self.entry]
+
+    def interpret(self, values: list) -> object:
+        """What the machine code gives for these values of the params, by plain Python and NumPy."""
+        types = [p.type for p in self.block.params]  # machine code converts numbers by itself
+        values = [v if t.ndim or t.weak else t.dtype.type(v) for v, t in zip(values, types, strict=True)]
+        with np.errstate(all="ignore"):
+            return self.array_function(*values)
 
     def explain(self, values: list) -> str | None:
         """Raise the error of the first check that doesn't hold, with the shapes as they are.
@@ -98,20 +116,6 @@ class Program:
         else:
             self._compiled.add(signature)
         return self._compiled
-
-
-def _origin(param: Value, primal: Primal, extras: tuple[Value, ...]) -> tuple[str, int]:
-    """Where the value of a param comes from at a call."""
-    for kind, values in (
-        ("leaf", primal.leaves),
-        ("hidden", [h.value for h in primal.hidden]),
-        ("captured", primal.block.params[len(primal.block.params) - len(primal.captured) :]),
-        ("extra", extras),
-    ):
-        for k, value in enumerate(values):
-            if value is param:
-                return kind, k
-    raise AssertionError(f"nobody passes {param!r}")
 
 
 _SCALARS = {np.dtype(np.bool_): numba.types.boolean}

@@ -131,7 +131,8 @@ def _name(function: object) -> str:
 class Flat:
     """The arguments of one call as leaves.
 
-    `groups[place]` is the range of leaves that an argument has; `place` is a position or a keyword.
+    `groups[place]` is the range of leaves that an argument has; `place` is a position or a keyword. `places` are the names
+    of the arguments.
     """
 
     leaves: list
@@ -139,6 +140,7 @@ class Flat:
     structures: tuple
     keywords: tuple[str, ...]
     groups: dict
+    places: list[str]
 
 
 def flatten_arguments(arguments: Arguments, args: tuple, kwargs: dict) -> Flat:
@@ -155,11 +157,5 @@ def flatten_arguments(arguments: Arguments, args: tuple, kwargs: dict) -> Flat:
         leaves += [normalize(x) for x in found]
         names += found_names
         structures.append(structure)
-    return Flat(leaves, names, tuple(structures), keywords, groups)
+    return Flat(leaves, names, tuple(structures), keywords, groups, [name for _, name, _ in places])
 
-
-def static_leaf(leaf: object) -> Static:
-    return Static(leaf)
-
-
-__all__ = ["LEAF", "Arguments", "Flat", "LeafType", "flatten_arguments", "leaf_type"]

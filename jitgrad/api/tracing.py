@@ -40,6 +40,11 @@ class Primal:
     captured: list[np.ndarray]
     written: list[int]
 
+    def sources(self) -> dict[str, list[Value]]:
+        """The params by where their values come from at a call."""
+        captured = self.block.params[len(self.block.params) - len(self.captured) :]
+        return {"leaf": self.leaves, "hidden": [h.value for h in self.hidden], "captured": list(captured)}
+
 
 ASSUMED = "a derived length had been one when this was compiled"
 

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from jitgrad.api import heads
+from jitgrad.api.caller import Miss
 from jitgrad.api.derive import ARRAY, SCALAR, Derived, float_outputs, gradient, outputs_of
 from jitgrad.api.engine import Engine
 from jitgrad.api.njit import kernel_for, make_dispatcher
@@ -36,14 +37,18 @@ class Gradient(Engine):
         if len(set(self.places)) != len(self.places):
             raise ValueError(f"argnums={argnums!r} names an argument twice")
         self.has_aux, self.with_value = has_aux, with_value
+        self.made_from = (function, argnums, has_aux, with_value)
         self.suffix = "value_and_grad" if with_value else "grad"
 
-    def __call__(self, *args, head: object = 1.0, **kwargs):
-        if not kwargs and type(head) is float:
-            caller = self.callers.get(len(args))
-            if caller is not None:
-                return caller(*args, head)
-        return self._call(args, kwargs, head)
+    def __reduce__(self) -> tuple:
+        return type(self), self.made_from
+
+    def __call__(self, *args, **kwargs):
+        try:
+            return self.fast(*args, **kwargs)
+        except (Miss, TypeError):
+            pass
+        return self._call(args, kwargs)
 
     def __jitgrad_trace__(self, *args, head: object = 1.0, **kwargs):
         """A call inside another trace."""
@@ -51,24 +56,19 @@ class Gradient(Engine):
         kind = SCALAR if heads.is_number(head) else ARRAY
         return self.inline(flat, kind, (head,) if kind == SCALAR else tuple(heads.leaves(head)))
 
-    def again(self, args: tuple, extras: tuple) -> object:
-        return self._call(args, {}, *extras)
-
-    def _call(self, args: tuple, kwargs: dict, head: object) -> object:
+    def _call(self, args: tuple, kwargs: dict) -> object:
         if is_building():
-            return self.__jitgrad_trace__(*args, head=head, **kwargs)
+            return self.__jitgrad_trace__(*args, **kwargs)
+        head = kwargs.pop("head", 1.0)
         flat = self.flatten(args, kwargs)
-        result = self.run(flat, *self._head(flat, head))
-        caller = self.callers.pop(SCALAR, None)
-        if caller is not None:
-            self.callers[len(args)] = caller
-        return result
+        request, extras = self._head(flat, head)
+        return self.run(flat, request, extras, remember=request == SCALAR)
 
     def _head(self, flat: Flat, head: object) -> tuple[str, tuple]:
         """The kind of head, and its leaves."""
         if heads.is_number(head):
             return SCALAR, (heads.number(head),)
-        primal = self.entry(flat, SCALAR).program.primal
+        primal = self.entry(flat, SCALAR).primal
         _, _, n = outputs_of(primal, self.has_aux)
         results = [(primal.results[k], primal.block.results[k].type) for k in float_outputs(primal, n)]
         like = [(name, t.dtype, t.ndim) for name, t in results]
@@ -97,28 +97,21 @@ class Compiled(Engine):
     suffix = "jit"
 
     def __call__(self, *args, **kwargs):
-        if not kwargs:
-            caller = self.callers.get(len(args))
-            if caller is not None:
-                return caller(*args)
+        try:
+            return self.fast(*args, **kwargs)
+        except (Miss, TypeError):
+            pass
         return self._call(args, kwargs)
 
     def __jitgrad_trace__(self, *args, **kwargs):
         """A call inside another trace: as if the function weren't compiled."""
         return self.inline(self.flatten(args, kwargs), None, ())
 
-    def again(self, args: tuple, extras: tuple) -> object:
-        return self._call(args, {})
-
     def _call(self, args: tuple, kwargs: dict) -> object:
         if is_building():
             return self.__jitgrad_trace__(*args, **kwargs)
         flat = self.flatten(args, kwargs)
-        result = self.run(flat, None, ())
-        caller = self.callers.pop(None, None)
-        if caller is not None:
-            self.callers[len(args)] = caller
-        return result
+        return self.run(flat, None, (), remember=True)
 
     @cached_property
     def _dispatcher(self):

@@ -72,7 +72,7 @@ def require_equal(a: int | Value, b: int | Value, args: tuple[Arg, ...], kind: s
         raise ValueError(f"{message.format(*unknown)}\n  {builder.loc}")
     if builder.checking and builder.first_time_equal(a, b):
         ok = builder.emit(UFUNCS[np.equal], (_arg(a), _arg(b)), {})
-        sides = tuple((sizes.index(n), builder.describe(n)) for n in (a, b) if n in sizes) if kind == "broadcast" else ()
+        sides = tuple((sizes.index(n), builder.describe(n)) for n in (a, b) if n in sizes) if kind in ("broadcast", "assign") else ()
         builder.emit(check, (ok, *sizes), {"message": message, "where": str(builder.loc), "sides": sides})
 
 
@@ -85,6 +85,15 @@ def require(ok: object, message: str) -> None:
         return
     if builder.checking and builder.first_time_equal(as_arg(ok), message):
         builder.emit(check, (ok,), {"message": message, "where": str(builder.loc)})
+
+
+def require_not_one(n: Value) -> None:
+    """Make sure at run time that a length isn't one, where the result would have another shape; if it is, that is traced."""
+    builder = current()
+    if builder.checking and builder.first_time_equal(n, "not one"):
+        ok = builder.emit(UFUNCS[np.not_equal], (n, Const.of(1)), {})
+        attrs = {"message": "a length is one", "where": str(builder.loc), "sides": ((0, builder.describe(n)),)}
+        builder.emit(check, (ok, n), attrs)
 
 
 def _arg(a: int | Value) -> Arg:

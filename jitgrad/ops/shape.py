@@ -15,7 +15,7 @@ from jitgrad.ir.types import INT64, Type
 from jitgrad.ops.infer import integer, length_args, normalize_axes, normalize_axis, same_type
 from jitgrad.ops.registry import METHODS, numpy_function
 from jitgrad.ops.rules import Constant, Linear, dtype_of, shape_of, sum_to
-from jitgrad.ops.control import require_equal
+from jitgrad.ops.control import require, require_equal, require_not_one
 from jitgrad.ops.symbolic import Expr, as_arg, as_length, current
 
 # `axis_length(x, axis=k)`: the run-time length of an axis.
@@ -179,10 +179,18 @@ METHODS["flatten"] = ravel
 def squeeze(x, axis=None):
     """Without the axes of length one, or without those given."""
     old = shape_of(x)
-    axes = range(len(old)) if axis is None else normalize_axes(axis, len(old))
-    gone = {k for k in axes if isinstance(old[k], int) and old[k] == 1}
-    if axis is not None and len(gone) < len(axes):
-        raise ValueError("cannot select an axis to squeeze out which has size not equal to one")
+    gone = set()
+    for k in range(len(old)) if axis is None else normalize_axes(axis, len(old)):
+        if isinstance(old[k], int):
+            if old[k] == 1:
+                gone.add(k)
+            elif axis is not None:
+                raise ValueError("cannot select an axis to squeeze out which has size not equal to one")
+        elif axis is None:
+            require_not_one(old[k].value)
+        else:
+            require(old[k] == 1, "cannot select an axis to squeeze out which has size not equal to one")
+            gone.add(k)
     return reshape(x, tuple(n for k, n in enumerate(old) if k not in gone))
 
 
