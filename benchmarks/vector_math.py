@@ -113,8 +113,7 @@ def compile_cost(names):
             environment = os.environ | {"NUMBA_CACHE_DIR": cache}
             command = [sys.executable, __file__, "--compile-one", name]
             outputs = [
-                subprocess.run(command, env=environment, check=True, capture_output=True).stdout
-                for _ in range(4)
+                subprocess.run(command, env=environment, check=True, capture_output=True).stdout for _ in range(4)
             ]
         cold, *cached = (1e3 * json.loads(output) for output in outputs)
         print(f"{name:10}{cold:8.0f}{min(cached):8.0f}", flush=True)

@@ -291,9 +291,7 @@ def clock(run: Callable, number: int, now: Callable[[], float]) -> float:
     return (now() - start) / number
 
 
-def measure(
-    runs: dict[str, Callable], seconds: float, rounds: int, now: Callable[[], float]
-) -> dict[str, float]:
+def measure(runs: dict[str, Callable], seconds: float, rounds: int, now: Callable[[], float]) -> dict[str, float]:
     """The median seconds of each, from samples that are taken in turn.
 
     Args:

@@ -49,11 +49,13 @@ def check_grads(
     * "rev": <J^T u, v> against <u, J v>, of forward mode to rounding if "fwd" is asked for, and of the difference;
     * the value of either mode is that of `f` as plain Python, in structure, dtypes, shapes and numbers;
     * compiled code gives what the array form gives when Python runs it, to rounding;
-    * tangents and cotangents have the structure, dtypes and shapes of what they belong to, and what isn't floating-point
+    * tangents and cotangents have the structure, dtypes and shapes of what they belong to, and what isn't
+    floating-point
       has none;
     * the arguments are what they were before.
 
-    Order n checks the derivatives of order n - 1 in the same way, as functions of the arguments and of v or u: with both
+    Order n checks the derivatives of order n - 1 in the same way, as functions of the arguments and of v or u:
+    with both
     modes, order 2 checks forward over forward, reverse over forward, forward over reverse and reverse over reverse.
 
     Args:
@@ -72,8 +74,10 @@ def check_grads(
         ValueError, TypeError: `order`, `modes` or `args` are no such thing; there is no float argument.
 
     What it can't find: an error that is smaller than the tolerance (about 1e-6 for float64, a percent for float32, so
-    check in float64); one that the random direction happens to be orthogonal to; one at other points, such as the other side
-    of a branch. At a kink, or a step away from one, a difference means nothing, and neither it does where the function is noisy,
+    check in float64); one that the random direction happens to be orthogonal to; one at other points, such as the
+    other side
+    of a branch. At a kink, or a step away from one, a difference means nothing, and neither it does where the
+    function is noisy,
     random, or was told to have another derivative (`stop_gradient`). Nor does it see a missing dependence on what
     isn't among `args` (a global, a closure).
 
@@ -196,8 +200,7 @@ class _Check:
         tangents = [t for t in _leaves(self.tangents, data=_all)[0] if t is not None]
         for place, bar, dot in zip(floats, bars, tangents, strict=True):
             alone = [
-                None if not _is_float(x) else dot if k == place else _scaled(x, 0.0)
-                for k, x in enumerate(self.leaves)
+                None if not _is_float(x) else dot if k == place else _scaled(x, 0.0) for k, x in enumerate(self.leaves)
             ]
             _, y_dot = engine(self.args, unflatten(_no_statics(self.structure), iter(alone)))
             pushed = [_inner(h, d) for h, d in zip(heads, _float_leaves(y_dot, self.floats), strict=True)]
@@ -404,7 +407,9 @@ def _random(x: object, rng: np.random.Generator) -> object:
 
 
 def _scaled(x: object, factor: float) -> object:
-    return np.zeros(np.shape(x), np.asarray(x).dtype) * np.asarray(x).dtype.type(factor) if np.ndim(x) else type(x)(factor)
+    return (
+        np.zeros(np.shape(x), np.asarray(x).dtype) * np.asarray(x).dtype.type(factor) if np.ndim(x) else type(x)(factor)
+    )
 
 
 def _moved(x: object, h: float, dot: object) -> object:

@@ -50,9 +50,7 @@ def vjp(block: Block, wrt: Sequence[int], heads: Sequence[tuple[int, Arg]]) -> B
             args = tuple(as_expr(a) for a in node.args)
             outs = tuple(Expr(o) for o in node.outs)
             cotangents = [bars.get(o) for o in node.outs]
-            contributions = node.op.rule.pullback(
-                node.op, cotangents, outs, args, node.attrs, wanted, was_masked
-            )
+            contributions = node.op.rule.pullback(node.op, cotangents, outs, args, node.attrs, wanted, was_masked)
             for arg, bar in zip(node.args, contributions, strict=True):
                 if bar is None:
                     continue

@@ -1,7 +1,7 @@
 """What users call: the chain from a Python function to its compiled derivative."""
 
 from jitgrad.api.forward import jvp
-from jitgrad.api.transforms import grad, jit, value_and_grad
 from jitgrad.api.reverse import vjp
+from jitgrad.api.transforms import grad, jit, value_and_grad
 
 __all__ = ["grad", "jit", "jvp", "value_and_grad", "vjp"]

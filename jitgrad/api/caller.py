@@ -15,6 +15,7 @@ from jitgrad.api.signature import Flat
 from jitgrad.api.structure import LEAF, Static, build
 from jitgrad.api.tracing import Primal
 
+
 class Miss(Exception):
     """The fast way doesn't fit the call."""
 
@@ -37,8 +38,8 @@ def make_caller(
         structure: what the results are put together to.
 
     Returns:
-        A function with the parameters of the user's, and `head` if the program has one. It raises `Miss` (or, for another
-        number of arguments, a `TypeError`) where the call is not what it was made for.
+        A function with the parameters of the user's, and `head` if the program has one. It raises `Miss` (or, for
+        another number of arguments, a `TypeError`) where the call is not what it was made for.
     """
     writer = _Writer()
     arguments = [name if name.isidentifier() else f"a{k}" for k, name in enumerate(flat.places)]
@@ -122,7 +123,9 @@ class _Writer:
     def _check_static(self, name: str, static: Static) -> None:
         value = static.value
         if isinstance(value, str | int | float | bytes):
-            self.tests.append(f"type({name}) is {self.bind('cls', type(value))} and {name} == {self.bind('value', value)}")
+            self.tests.append(
+                f"type({name}) is {self.bind('cls', type(value))} and {name} == {self.bind('value', value)}"
+            )
         else:
             self.tests.append(f"{name} is {self.bind('value', value)}")
 
@@ -136,13 +139,11 @@ class _Writer:
             self.tests.append(f"type({name}) is {self.bind('cls', type(leaf))}")
 
 
-def write_result(
-    structure: tuple, results: list[Result], bind: Callable[[object], str], in_python: bool = True
-) -> str:
+def write_result(structure: tuple, results: list[Result], bind: Callable[[object], str], in_python: bool = True) -> str:
     """The expression that makes the user's result of the kernel's results `r`.
 
-    `bind` gives a name for an object that has no text of its own. In Python a compiled function has given Python numbers;
-    where NumPy would give one of its own, so does the result.
+    `bind` gives a name for an object that has no text of its own. In Python a compiled function has given Python
+    numbers; where NumPy would give one of its own, so does the result.
     """
     places = iter(range(len(results)))
     single = len(results) == 1

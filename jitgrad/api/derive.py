@@ -22,8 +22,8 @@ SCALAR, ARRAY = "scalar", "array"  # kinds of heads: one number for all elements
 class Derived:
     """A program before optimisation.
 
-    `extras` are its params beside those of the primal, `defaults` the default values of the last of them, and `structure` is
-    that of its results. `companion` is what else a transformation wants to find with it.
+    `extras` are its params beside those of the primal, `defaults` the default values of the last of them, and
+    `structure` is that of its results. `companion` is what else a transformation wants to find with it.
     """
 
     block: Block

@@ -50,7 +50,8 @@ class Entry:
 class Engine:
     """Programs of one function under one transformation.
 
-    A subclass says what is made of a traced function: `derive(primal, flat, request, extras)`. The `request` is whatever
+    A subclass says what is made of a traced function: `derive(primal, flat, request, extras)`. The `request` is
+    whatever
     else a program depends on, such as the kind of a head gradient; `extras` are the values of its further params
     where they are known (inside another trace).
     """
@@ -218,7 +219,9 @@ class Engine:
         derived = self.derive(primal, flat, request, known)
         env: dict[Value, Arg] = {v: arg for v, arg in zip(values, given, strict=True) if v is not None}
         env |= {x: x for x in known if isinstance(x, Value)}  # as they are
-        block = Block(primal.block.params, derived.block.nodes, derived.block.results, primal.block.name)  # extras are outer
+        block = Block(
+            primal.block.params, derived.block.nodes, derived.block.results, primal.block.name
+        )  # extras are outer
         block = substitute(run(SIMPLIFY, block, nested=True), env)
         outer.nodes.extend(block.nodes)
         return unflatten(derived.structure, iter([as_expr(r) for r in block.results]))
@@ -237,7 +240,8 @@ class Engine:
 
         Args:
             args, kwargs: as in a call.
-            form: "numpy", the array form, for reading and stepping through; it runs without Numba. Or "numba", the loops
+            form: "numpy", the array form, for reading and stepping through; it runs without Numba. Or "numba", the
+            loops
                 that are compiled.
 
         Returns:
@@ -272,6 +276,6 @@ def refuse_overlap(primal: Primal, flat: Flat) -> None:
         for j, other in enumerate(flat.leaves):
             if j != k and overlaps(flat.leaves[k], other):
                 raise ValueError(
-                    f"argument {flat.names[k]!r} is written to, and shares memory with {flat.names[j]!r}; pass a copy of one"
+                    f"argument {flat.names[k]!r} is written to, and shares memory with {flat.names[j]!r}; "
+                    "pass a copy of one"
                 )
-

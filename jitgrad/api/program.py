@@ -87,8 +87,8 @@ class Program:
         """Raise the error of the first check that doesn't hold, with the shapes as they are.
 
         Returns:
-            In place of the error, the description of a derived length: the call would have succeeded had the program been
-            made for one in which that is one. None if all checks hold.
+            In place of the error, the description of a derived length: the call would have succeeded had the
+            program been made for one in which that is one. None if all checks hold.
         """
         for node, args, _ in interpret(self.block, values, effects_only=True):
             if node.op is check and not args[0]:
@@ -124,4 +124,3 @@ _SCALARS = {np.dtype(np.bool_): numba.types.boolean}
 def _numba_type(dtype: np.dtype, ndim: int, readonly: bool) -> numba.types.Type:
     scalar = _SCALARS.get(dtype) or numba.from_dtype(dtype)
     return numba.types.Array(scalar, ndim, "C", readonly=readonly) if ndim else scalar
-

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jitgrad.api.structure import LEAF, Static, flatten
+from jitgrad.api.structure import flatten
 from jitgrad.ir.types import BOOL, FLOAT64, INT64
 from jitgrad.ops.symbolic import Expr
 
@@ -103,7 +103,9 @@ class Arguments:
         """What the positional argument `k` is called."""
         if k < len(self.names):
             return self.names[k]
-        star = [p.name for p in self.signature.parameters.values() if p.kind is p.VAR_POSITIONAL] if self.signature else []
+        star = (
+            [p.name for p in self.signature.parameters.values() if p.kind is p.VAR_POSITIONAL] if self.signature else []
+        )
         return f"{star[0]}_{k - len(self.names)}" if star else f"x{k}"
 
     def position(self, argnum: int | str) -> int | str:
@@ -119,7 +121,9 @@ class Arguments:
         if argnum < 0:
             if self.names and -argnum <= len(self.names):
                 return int(argnum) % len(self.names)
-            raise ValueError(f"argnums={argnum} is out of range: {_name(self.function)} takes {len(self.names)} arguments")
+            raise ValueError(
+                f"argnums={argnum} is out of range: {_name(self.function)} takes {len(self.names)} arguments"
+            )
         return int(argnum)
 
 
@@ -131,8 +135,8 @@ def _name(function: object) -> str:
 class Flat:
     """The arguments of one call as leaves.
 
-    `groups[place]` is the range of leaves that an argument has; `place` is a position or a keyword. `places` are the names
-    of the arguments.
+    `groups[place]` is the range of leaves that an argument has; `place` is a position or a keyword. `places` are
+    the names of the arguments.
     """
 
     leaves: list
@@ -158,4 +162,3 @@ def flatten_arguments(arguments: Arguments, args: tuple, kwargs: dict) -> Flat:
         names += found_names
         structures.append(structure)
     return Flat(leaves, names, tuple(structures), keywords, groups, [name for _, name, _ in places])
-

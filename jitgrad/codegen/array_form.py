@@ -7,7 +7,17 @@ import ast
 import numpy as np
 
 from jitgrad.codegen.forms import (
-    ARRAYS, OPERATORS, PYTHON_NUMBERS, call, dtype_name, expression, fill, negated, number, subscript, tuple_of,
+    ARRAYS,
+    OPERATORS,
+    PYTHON_NUMBERS,
+    call,
+    dtype_name,
+    expression,
+    fill,
+    negated,
+    number,
+    subscript,
+    tuple_of,
 )  # fmt: skip
 from jitgrad.codegen.statements import Writer
 from jitgrad.ir.graph import Arg, Const, Node, Value
@@ -30,7 +40,11 @@ class ArrayWriter(Writer):
     def prologue(self) -> list[ast.stmt]:
         """A Python number that stands for a float32 (the default head) is made one, or it would promote."""
         return [
-            ast.Assign([ast.Name(self.name(p), ast.Store())], call(dtype_name(p.type.dtype), expression(self.name(p))), lineno=0)
+            ast.Assign(
+                [ast.Name(self.name(p), ast.Store())],
+                call(dtype_name(p.type.dtype), expression(self.name(p))),
+                lineno=0,
+            )
             for p in self.block.params
             if not p.type.shape and not p.type.weak and p.type.dtype == np.float32
         ]
@@ -182,8 +196,10 @@ class ArrayWriter(Writer):
                 parts.append(self._slice(operands[part[1]], operands[part[2]], part[3], part[4], node))
             else:
                 parts.append(self.arg(operands[part[1]], node))
-        while len(parts) > 1 and isinstance(parts[-1], ast.Slice) and not any(
-            (parts[-1].lower, parts[-1].upper, parts[-1].step)
+        while (
+            len(parts) > 1
+            and isinstance(parts[-1], ast.Slice)
+            and not any((parts[-1].lower, parts[-1].upper, parts[-1].step))
         ):
             parts.pop()
         return parts[0] if len(parts) == 1 else tuple_of(parts)

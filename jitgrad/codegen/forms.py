@@ -6,7 +6,7 @@ What is in no table is `np.<name>(...)`. The array form and the Numba form share
 from __future__ import annotations
 
 import ast
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 
@@ -76,7 +76,7 @@ def number(value: object) -> ast.expr:
     return ast.Constant(value)
 
 
-@lru_cache(maxsize=None)
+@cache
 def dtype_name(dtype: np.dtype) -> str:
     """`np.float32` and so on."""
     return "np.bool_" if dtype == np.bool_ else f"np.{dtype.name}"
@@ -87,4 +87,3 @@ def negated(condition: ast.expr) -> ast.expr:
     if isinstance(condition, ast.Compare) and isinstance(condition.ops[0], ast.Eq):
         return ast.Compare(condition.left, [ast.NotEq()], condition.comparators)
     return fill("not _0", condition)
-

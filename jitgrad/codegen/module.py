@@ -35,9 +35,7 @@ def module_source(block: Block, entry: str, form: str, doc: str = "", defaults: 
     return function_module(writer, entry, params, [*body, ast.Return(returned)], doc, defaults)
 
 
-def function_module(
-    writer, entry: str, params: list[str], body: list[ast.stmt], doc: str, defaults: tuple = ()
-) -> str:
+def function_module(writer, entry: str, params: list[str], body: list[ast.stmt], doc: str, defaults: tuple = ()) -> str:
     """Imports, the function, its docstring."""
     arguments = ast.arguments(
         posonlyargs=[], args=[ast.arg(p) for p in params], kwonlyargs=[], kw_defaults=[],

@@ -28,8 +28,8 @@ RUNTIME = {
 }  # fmt: skip
 # Elementary functions of our own, which LLVM vectorises in the loop.
 VECTORISED = frozenset((
-    "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "tanh", "sinh", "cosh", "arctan", "arcsin", "arccos", "cbrt",
-    "power",
+    "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "tanh", "sinh", "cosh", "arctan", "arcsin", "arccos",
+    "cbrt", "power",
 ))  # fmt: skip
 _NARROW = frozenset(np.dtype(t) for t in ("i1", "i2", "i4", "u1", "u2", "u4", "u8"))
 

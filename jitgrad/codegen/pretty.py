@@ -17,7 +17,8 @@ _ATOM = 20
 
 
 class _Unparser(astunparse.Unparser):
-    """`astunparse`, mended: it prints `x[(i, 1:3)]` for `x[i, 1:3]`, no Python since 3.9, and parenthesises everything."""
+    """`astunparse`, mended: it prints `x[(i, 1:3)]` for `x[i, 1:3]`, no Python since 3.9, and parenthesises
+    everything."""
 
     def _operand(self, tree: ast.expr, least: int) -> None:
         """An operand, in parentheses only if it binds less tightly than `least`."""

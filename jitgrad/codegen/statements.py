@@ -15,8 +15,8 @@ MAX_INLINE = 6  # operations in one expression: what one can read in a line
 class Writer:
     """Writes a block as statements. Subclasses say how an operation looks.
 
-    A value that has no name of the user's and is read once stands where it is read; any other gets a statement. A name is
-    used again (`h = tanh(h @ w)`) when nothing reads its former value any more.
+    A value that has no name of the user's and is read once stands where it is read; any other gets a statement. A
+    name is used again (`h = tanh(h @ w)`) when nothing reads its former value any more.
     """
 
     keep_names = True  # a value with a name gets a statement
@@ -82,18 +82,22 @@ class Writer:
                 continue
             out, mine = node.out, readers.get(node.out, ())
             total = 1 + sum(weight.get(a, 0) for a in node.args)
-            if out in pinned or (out.name is not None and self.keep_names) or total > MAX_INLINE or not self.inlinable(node):
+            if (
+                out in pinned
+                or (out.name is not None and self.keep_names)
+                or total > MAX_INLINE
+                or not self.inlinable(node)
+            ):
                 continue
-            if len(mine) == 1 and not mine[0].regions and self.fits_into(node, mine[0]):
-                weight[out] = total
-                wanted.add(out)
-            elif not mine and out in block.results:
+            if (len(mine) == 1 and not mine[0].regions and self.fits_into(node, mine[0])) or (
+                not mine and out in block.results
+            ):
                 weight[out] = total
                 wanted.add(out)
         self._place(block, readers, overwritten, wanted)
 
     def _place(self, block: Block, readers: dict, overwritten: dict[Value, int], wanted: set[Value]) -> None:
-        """Decide from the end on where each node stands: with its reader, unless what it reads is overwritten before."""
+        """Decide where each node stands: with its reader, unless its operands are overwritten before that."""
         end = len(block.nodes)
         place: dict[Node, int] = {}
         for value in block.results:

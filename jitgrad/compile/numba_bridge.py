@@ -1,6 +1,7 @@
 """Calling a gradient from the user's own compiled functions.
 
-Numba asks an object that it meets as a global for its `_numba_type_`. What it gets here is the type of a dispatcher whose
+Numba asks an object that it meets as a global for its `_numba_type_`. What it gets here is the type of a
+dispatcher whose
 body is chosen when the argument types are known: then the gradient is traced and compiled for them.
 """
 
@@ -23,7 +24,8 @@ def dispatcher(name: str, parameters: list[str], defaults: dict[str, object], bu
         name: what the function is called in Numba's messages.
         parameters: its positional parameters.
         defaults: default values of the last of them.
-        build: `build(representatives)` gives `(kernel, arguments, result)` for a call with values like these: a compiled
+        build: `build(representatives)` gives `(kernel, arguments, result)` for a call with values like these: a
+        compiled
             function, the expressions for its arguments in terms of the parameters, and the expression for the result in
             terms of `r`. Raises `TypeError` if it can't.
     """

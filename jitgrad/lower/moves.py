@@ -194,4 +194,3 @@ def _nonzero(self: Lowering, node: Node) -> None:
     results = nest(lengths, (np.int64(0), *outs), body)
     for out, buffer in zip(node.outs, results[1:], strict=True):
         self.define_buffer(out, buffer)
-

@@ -16,14 +16,17 @@ from jitgrad.ops.rules import is_one
 
 CHEAP = 2  # operations an element that are not worth a buffer
 _COST = {
-    **dict.fromkeys(("add", "subtract", "multiply", "negative", "square", "absolute", "where", "maximum", "minimum"), 1),
+    **dict.fromkeys(
+        ("add", "subtract", "multiply", "negative", "square", "absolute", "where", "maximum", "minimum"), 1
+    ),
     **dict.fromkeys(("equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "strong_multiply"), 1),
     **dict.fromkeys(("logical_and", "logical_or", "logical_not", "bitwise_and", "bitwise_or", "astype"), 1),
     **dict.fromkeys(("divide", "sqrt", "reciprocal", "root"), 4),
     **dict.fromkeys(("getitem", "transpose", "broadcast_to", "reshape", "stop_gradient", "iota", "positive"), 0),
 }
 _DECIDES = frozenset((
-    "equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "maximum", "minimum", "fmax", "fmin", "sign",
+    "equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "maximum", "minimum", "fmax", "fmin",
+    "sign",
     "max", "min", "argmax", "argmin", "floor", "ceil", "trunc", "rint", "floor_divide", "remainder", "fmod", "signbit",
     "absolute", "fabs", "isnan", "isinf", "isfinite", "copysign",
 ))  # fmt: skip

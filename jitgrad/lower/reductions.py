@@ -54,8 +54,8 @@ def _reduction(self: Lowering, node: Node) -> None:
 def reduce(self: Lowering, node: Node, x: Lazy, out: Type, axis: tuple, start: object, step: Callable) -> None:
     """Sum up (or the like) over axes.
 
-    Without kept axes, or with the summed ones innermost, the sum is a scalar in a register. Else the whole result is the
-    accumulator, and the loops go through `x` in the order in which it lies in memory.
+    Without kept axes, or with the summed ones innermost, the sum is a scalar in a register. Else the whole result
+    is the accumulator, and the loops go through `x` in the order in which it lies in memory.
     """
     dtype = out.dtype
     n = len(x.shape)
@@ -246,4 +246,3 @@ def _batched(self: Lowering, node: Node, x: Lazy, y: Lazy, out: Type) -> None:
 
 def _axis(n: object) -> int | Value:
     return as_arg(n) if isinstance(n, Expr) else int(n)
-

@@ -21,7 +21,8 @@ def error_class(message: str) -> type[Exception]:
     return IndexError if message.startswith("index") else ValueError
 
 
-# `check(ok, *sizes, message=, where=, sides=)` raises unless `ok`. An effect: it stays though nobody reads it, and it is
+# `check(ok, *sizes, message=, where=, sides=)` raises unless `ok`. An effect: it stays though nobody reads it, and
+# it is
 # made while tracing, so that differentiation and dead-code removal can't lose it. The message says `{k}` for the k-th
 # size; `sides` describes lengths (by their places among the sizes) that would broadcast if they were known to be one.
 check = Op("check", infer=lambda args, **attrs: (), evaluate=_evaluate_check, effect=True)
@@ -72,7 +73,11 @@ def require_equal(a: int | Value, b: int | Value, args: tuple[Arg, ...], kind: s
         raise ValueError(f"{message.format(*unknown)}\n  {builder.loc}")
     if builder.checking and builder.first_time_equal(a, b):
         ok = builder.emit(UFUNCS[np.equal], (_arg(a), _arg(b)), {})
-        sides = tuple((sizes.index(n), builder.describe(n)) for n in (a, b) if n in sizes) if kind in ("broadcast", "assign") else ()
+        sides = (
+            tuple((sizes.index(n), builder.describe(n)) for n in (a, b) if n in sizes)
+            if kind in ("broadcast", "assign")
+            else ()
+        )
         builder.emit(check, (ok, *sizes), {"message": message, "where": str(builder.loc), "sides": sides})
 
 
@@ -88,7 +93,7 @@ def require(ok: object, message: str) -> None:
 
 
 def require_not_one(n: Value) -> None:
-    """Make sure at run time that a length isn't one, where the result would have another shape; if it is, that is traced."""
+    """Make sure at run time that a length isn't one, where the result had another shape; if it is, trace that."""
     builder = current()
     if builder.checking and builder.first_time_equal(n, "not one"):
         ok = builder.emit(UFUNCS[np.not_equal], (n, Const.of(1)), {})

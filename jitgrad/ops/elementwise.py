@@ -128,8 +128,8 @@ hypot = elementwise(
 )
 
 
-# sinc'(x) = x pi^2 S(u) with u = (pi x)^2 and S the series below, which is exact to rounding for u < 1, where the closed
-# form (cos(pi x) - sinc(x)) / x cancels.
+# sinc'(x) = x pi^2 S(u) with u = (pi x)^2 and S the series below, which is exact to rounding for u < 1, where the
+# closed form (cos(pi x) - sinc(x)) / x cancels.
 _SINC_SERIES = [(-1) ** k * 2 * k / factorial(2 * k + 1) for k in range(9, 0, -1)]
 
 
@@ -199,7 +199,7 @@ right_shift = constant(np.right_shift)
 
 # Selection: the branch not taken passes nothing on, NaN or not, in either mode.
 def _where_type(args):
-    c, x, y = args
+    x, y = args[1:]
     return Type(ufunc_dtypes(np.add, (x, y))[-1], broadcast(args))
 
 

@@ -333,7 +333,10 @@ def _checked_array(part, length, axis: int):
         return part
     if maker is not None and maker.op is iota:
         count = maker.args[0]
-        require((Expr(count) if isinstance(count, Value) else int(count.value)) <= length, f"index is out of bounds for axis {axis}")
+        require(
+            (Expr(count) if isinstance(count, Value) else int(count.value)) <= length,
+            f"index is out of bounds for axis {axis}",
+        )
         return part
     require(np.all((part >= -length) & (part < length)), f"index is out of bounds for axis {axis}")
     return np.where(part < 0, part + length, part)
@@ -468,4 +471,3 @@ class _Place:
 def _expr(value):
     value = np.asarray(value) if isinstance(value, list | tuple) else value
     return Expr(as_arg(value)) if isinstance(value, np.ndarray) and value.ndim else value
-

@@ -12,8 +12,8 @@ from jitgrad.ops.infer import broadcast, normalize_axes, normalize_axis
 from jitgrad.ops.reduce import root
 from jitgrad.ops.registry import METHODS, UFUNCS, numpy_function
 from jitgrad.ops.rules import Bilinear, dtype_of, shape_of, sum_to
-from jitgrad.ops.symbolic import as_arg, is_building
 from jitgrad.ops.shape import expand_dims, greatest, least, product, reshape, transpose
+from jitgrad.ops.symbolic import as_arg, is_building
 
 
 # matmul(x, y): vectors and matrices, and batches of matrices; a vector beside a batch is made a matrix by the wrapper.
@@ -125,8 +125,12 @@ def tensordot(a, b, axes=2):
     kept_b = tuple(k for k in range(m) if k not in right)
     shape_a, shape_b = shape_of(a), shape_of(b)
     out = tuple(shape_a[k] for k in kept_a) + tuple(shape_b[k] for k in kept_b)
-    x = reshape(transpose(a, kept_a + left), (product([shape_a[k] for k in kept_a]), product([shape_a[k] for k in left])))
-    y = reshape(transpose(b, right + kept_b), (product([shape_b[k] for k in right]), product([shape_b[k] for k in kept_b])))
+    x = reshape(
+        transpose(a, kept_a + left), (product([shape_a[k] for k in kept_a]), product([shape_a[k] for k in left]))
+    )
+    y = reshape(
+        transpose(b, right + kept_b), (product([shape_b[k] for k in right]), product([shape_b[k] for k in kept_b]))
+    )
     return reshape(matmul_(x, y), out)
 
 
@@ -150,9 +154,8 @@ def _parse(subscripts: str, ranks: list[int]) -> tuple[list[str], str]:
     left, arrow, right = subscripts.partition("->")
     terms = left.split(",")
     if len(terms) != len(ranks):
-        raise ValueError("more operands provided to einstein sum function than specified in the subscripts string"
-                         if len(terms) < len(ranks) else
-                         "fewer operands provided to einstein sum function than specified in the subscripts string")  # fmt: skip
+        fewer = "more" if len(terms) < len(ranks) else "fewer"
+        raise ValueError(f"{fewer} operands provided to einstein sum function than specified in the subscripts string")
     free = [c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ" if c not in subscripts]
     longest = ""
     for k, (term, rank) in enumerate(zip(terms, ranks, strict=True)):

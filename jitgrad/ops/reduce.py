@@ -40,9 +40,7 @@ def _reduction(function, dtype_rule, rule) -> Op:
     return Op(function.__name__, _reduction_type(dtype_rule), evaluate, rule)
 
 
-sum_ = _reduction(
-    np.sum, _sum_dtype, Linear(lambda g, x, axis, keepdims: spread(g, x, axis, keepdims))
-)
+sum_ = _reduction(np.sum, _sum_dtype, Linear(lambda g, x, axis, keepdims: spread(g, x, axis, keepdims)))
 
 
 @numpy_function(np.sum, method="sum")
@@ -115,9 +113,7 @@ prod_ = _reduction(
     np.prod,
     _sum_dtype,
     Custom(
-        lambda tangents, z, x, axis, keepdims: np.sum(
-            tangents[0] * others(x, axis), axis=axis, keepdims=keepdims
-        ),
+        lambda tangents, z, x, axis, keepdims: np.sum(tangents[0] * others(x, axis), axis=axis, keepdims=keepdims),
         lambda g, z, x, axis, keepdims: (spread(g, x, axis, keepdims) * others(x, axis),),
     ),
 )

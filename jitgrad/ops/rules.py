@@ -204,9 +204,7 @@ class Custom(Rule):
         many = len(outs) > 1
         g = tuple(cotangents) if many else cotangents[0]
         bars = self.vjp(g, outs if many else outs[0], *args, **attrs)
-        return [
-            cast_like(b, x) if w and b is not None else None for b, x, w in zip(bars, args, wanted, strict=True)
-        ]
+        return [cast_like(b, x) if w and b is not None else None for b, x, w in zip(bars, args, wanted, strict=True)]
 
 
 # A product in which an exact zero of the first factor wins over inf and NaN of the second. Its derivative by

@@ -6,16 +6,16 @@ Run-time lengths are arguments of their nodes (ints or int64 values), so one pro
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 
-from jitgrad.ir.graph import Value
 from jitgrad.ir.op import Op
 from jitgrad.ir.types import INT64, Type
+from jitgrad.ops.control import require, require_equal, require_not_one
 from jitgrad.ops.infer import integer, length_args, normalize_axes, normalize_axis, same_type
 from jitgrad.ops.registry import METHODS, numpy_function
 from jitgrad.ops.rules import Constant, Linear, dtype_of, shape_of, sum_to
-from jitgrad.ops.control import require, require_equal, require_not_one
 from jitgrad.ops.symbolic import Expr, as_arg, as_length, current
 
 # `axis_length(x, axis=k)`: the run-time length of an axis.
@@ -85,9 +85,7 @@ def _reshape_transpose(g, x, *lengths):
     return reshape_(g, *shape_of(x))
 
 
-reshape_ = Op(
-    "reshape", _reshape_type, lambda x, *lengths: np.reshape(x, lengths), Linear(_reshape_transpose)
-)
+reshape_ = Op("reshape", _reshape_type, lambda x, *lengths: np.reshape(x, lengths), Linear(_reshape_transpose))
 
 
 @numpy_function(np.reshape)
@@ -117,9 +115,7 @@ def reshape(x, shape=None, order="C", copy=None, newshape=None):
     return reshape_(x, *lengths)
 
 
-METHODS["reshape"] = lambda x, *shape, order="C", copy=None: reshape(
-    x, shape[0] if len(shape) == 1 else shape, order
-)
+METHODS["reshape"] = lambda x, *shape, order="C", copy=None: reshape(x, shape[0] if len(shape) == 1 else shape, order)
 
 
 def _rest(old, lengths, hole):
@@ -419,7 +415,7 @@ def split(x, indices_or_sections, axis=0):
         bounds = list(indices_or_sections)
     edges = [None, *bounds, None]
     before = (slice(None),) * axis
-    return [x[(*before, slice(a, b))] for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [x[(*before, slice(a, b))] for a, b in pairwise(edges)]
 
 
 @numpy_function(np.tile)

@@ -31,7 +31,8 @@ class Builder:
         checking: whether lengths that must agree are checked at run time. True while tracing; a derivative
             has the shapes of its primal, where they were checked.
         captured: arrays that code without source has brought in, each with the value that stands for it.
-        ones: descriptions of derived lengths (that of `x[1:]`, say) which are one in the call that this is built for, and
+        ones: descriptions of derived lengths (that of `x[1:]`, say) which are one in the call that this is built
+        for, and
             so broadcast. Each is checked at run time.
     """
 

@@ -72,12 +72,7 @@ def _rebased(chain: Node, target: Arg, addition: Node, maker: dict) -> list[Node
 
 
 def _is_zeros(node: Node | None) -> bool:
-    return (
-        node is not None
-        and node.op is broadcast_to_
-        and isinstance(node.args[0], Const)
-        and node.args[0].value == 0
-    )
+    return node is not None and node.op is broadcast_to_ and isinstance(node.args[0], Const) and node.args[0].value == 0
 
 
 def _same_type(arg: Arg, value: Value) -> bool:

@@ -31,6 +31,7 @@ def cse(block: Block) -> Block:
 
 def rename_lengths(block: Block, env: dict[Arg, Arg]) -> Block:
     """Let the types name the lengths that are left after a pass has replaced values by others."""
+
     def axis(n):
         while n in env:
             n = env[n]

@@ -126,7 +126,7 @@ class _Simplifier:
         return True
 
     def unbroadcast(self, node: Node) -> Node | None:
-        """An operand that was only repeated to the shape of another needs no repeating: elementwise operations do it."""
+        """An operand that was only repeated to the shape of another needs no repeating: broadcasting does it."""
         if node.op.ufunc is None and node.op is not where:
             return None
         shape = node.out.type.shape

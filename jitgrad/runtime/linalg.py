@@ -1,8 +1,9 @@
 """Products of matrices: BLAS when they are large, loops when they are small.
 
-A call of BLAS from compiled code costs some hundred nanoseconds, as much as a product of 8 x 8 matrices takes in loops. The
-names say how the operands lie in memory: `n` as they are, `t` transposed. All are C-contiguous. The `_plain` ones are for
-dtypes that BLAS doesn't know.
+A call of BLAS from compiled code costs some hundred nanoseconds, as much as a product of 8 x 8 matrices takes in
+loops. The
+names say how the operands lie in memory: `n` as they are, `t` transposed. All are C-contiguous. The `_plain` ones
+are for dtypes that BLAS doesn't know.
 """
 
 from __future__ import annotations

@@ -53,9 +53,7 @@ class Array(Values):
         return apply(op, inputs, NO_ATTRS)
 
     def _unsupported(self, name: str):
-        raise UnsupportedError(
-            f"{name} has no derivative rule in jitgrad (docs/operations.md lists what has one)"
-        )
+        raise UnsupportedError(f"{name} has no derivative rule in jitgrad (docs/operations.md lists what has one)")
 
     @property
     def grad(self) -> Array | None:
@@ -163,9 +161,7 @@ class Array(Values):
         if self._writes_graph(other):
             result = UFUNCS[ufunc](self, other)
             if result.shape != self.shape:
-                raise ValueError(
-                    f"output of shape {self.shape} doesn't match the broadcast shape {result.shape}"
-                )
+                raise ValueError(f"output of shape {self.shape} doesn't match the broadcast shape {result.shape}")
             self._adopt(result)
             return self
         plain = other._data if isinstance(other, Array) else other

@@ -192,10 +192,10 @@ class _Walk:
         for head, seed in zip(self.heads, self.seeds, strict=True):
             if head._node.flows and seed is not None:
                 plain = seed if isinstance(seed, np.ndarray | np.generic) else seed._data
-                if wrap is not None:
-                    seed = wrap(plain, None, new_cell()) if seed is plain else seed
-                else:
+                if wrap is None:
                     seed = plain
+                elif seed is plain:
+                    seed = wrap(plain, None, new_cell())
                 bars[head._node] = add(bars.get(head._node), seed)
         found: dict = {}
         for node in self.order:
@@ -216,10 +216,7 @@ class _Walk:
                 parts = bars.setdefault(parents[0], {})
                 parts[node.index] = add(parts.get(node.index), g)
                 continue
-            if needed is None:
-                wanted = [p is not None and p.flows for p in parents]
-            else:
-                wanted = [p in needed for p in parents]
+            wanted = [p is not None and p.flows if needed is None else p in needed for p in parents]
             if True not in wanted:
                 continue
             results, masked = node.pull(g, wanted, node in masks, wrap)

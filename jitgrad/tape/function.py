@@ -111,9 +111,7 @@ class _Call:
             if isinstance(array, Array) and array._cell[0] > self.time:
                 raise ModifiedError(f"an array that {name} saved for backward was changed in place since")
         cotangents = [gs.get(k) for k in range(len(outs))]
-        cotangents = [
-            np.zeros(o.shape, o.dtype) if g is None else g for g, o in zip(cotangents, outs, strict=True)
-        ]
+        cotangents = [np.zeros(o.shape, o.dtype) if g is None else g for g, o in zip(cotangents, outs, strict=True)]
         cotangents = [g if isinstance(g, Array) else Array(np.array(g)) for g in cotangents]
         running = copy.copy(context)
         if wrap is None:

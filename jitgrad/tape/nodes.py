@@ -74,9 +74,7 @@ class Node:
         """Cotangents of the arguments, and whether they are masked; with `wrap` all arrays are the tape's."""
         op, attrs, args, cells, out = self.saved
         if wrap is not None:
-            args = tuple(
-                a if c is None else wrap(a, p, c) for a, p, c in zip(args, self.parents, cells, strict=False)
-            )
+            args = tuple(a if c is None else wrap(a, p, c) for a, p, c in zip(args, self.parents, cells, strict=False))
             outs = (wrap(out, self, cells[-1]),)
         else:
             outs = (out,)

@@ -48,9 +48,7 @@ def array_from(x: object) -> object:
         return scalars(leaves, shape)
     parts = [array_from(p) for p in x]
     if len({np.ndim(p) for p in parts}) != 1:
-        raise ValueError(
-            "setting an array element with a sequence. The requested array has an inhomogeneous shape"
-        )
+        raise ValueError("setting an array element with a sequence. The requested array has an inhomogeneous shape")
     return FUNCTIONS[np.stack](parts)
 
 

@@ -86,12 +86,7 @@ def _is_data(raw: object) -> bool:
 def _of_class(externals, obj: type, name: str) -> object:
     raw, base = find(obj, name)
     value = getattr(obj, name)
-    if (
-        raw is _MISSING
-        or is_fixed(base.__module__)
-        or base.__module__ == "builtins"
-        or externals.is_inside(base)
-    ):
+    if raw is _MISSING or is_fixed(base.__module__) or base.__module__ == "builtins" or externals.is_inside(base):
         return value
     if _is_data(raw) or isinstance(raw, types.FunctionType | staticmethod):
         return externals.attribute(obj, name, value)
@@ -101,11 +96,7 @@ def _of_class(externals, obj: type, name: str) -> object:
 def _of_instance(frame, externals, obj: object, kind: type, name: str) -> object:
     raw, base = find(kind, name)
     outside = externals.is_outside(obj)
-    if (
-        isinstance(raw, property)
-        and isinstance(raw.fget, types.FunctionType)
-        and not is_fixed(base.__module__)
-    ):
+    if isinstance(raw, property) and isinstance(raw.fget, types.FunctionType) and not is_fixed(base.__module__):
         return frame.trace.call(frame, raw.fget, (obj,), {})
     of_instance = getattr(obj, "__dict__", {})
     if name in of_instance:
@@ -136,19 +127,11 @@ def store(frame, obj: object, name: str, value: object) -> None:
     ):
         refuse(_OUTSIDE.format(externals.path(obj)))
     raw, base = find(type(obj), name)
-    if (
-        isinstance(raw, property)
-        and isinstance(raw.fset, types.FunctionType)
-        and not is_fixed(base.__module__)
-    ):
+    if isinstance(raw, property) and isinstance(raw.fset, types.FunctionType) and not is_fixed(base.__module__):
         frame.trace.call(frame, raw.fset, (obj, value), {})
         return
     setter, base = find(type(obj), "__setattr__")
-    if (
-        isinstance(setter, types.FunctionType)
-        and not is_fixed(base.__module__)
-        and base.__module__ != "builtins"
-    ):
+    if isinstance(setter, types.FunctionType) and not is_fixed(base.__module__) and base.__module__ != "builtins":
         frame.trace.call(frame, setter, (obj, name, value), {})
         return
     setattr(obj, name, value)
@@ -174,10 +157,7 @@ def load_item(frame, obj: object, index: object) -> object:
         index = frame.trace.demand(index, "indexing a Python container")
     elif isinstance(index, slice) and isinstance(obj, list | tuple | str | range):
         index = slice(
-            *(
-                frame.trace.demand(i, "slicing a Python sequence")
-                for i in (index.start, index.stop, index.step)
-            )
+            *(frame.trace.demand(i, "slicing a Python sequence") for i in (index.start, index.stop, index.step))
         )
     method, base = find(type(obj), "__getitem__")
     if isinstance(method, types.FunctionType) and not is_fixed(base.__module__):
@@ -192,9 +172,7 @@ def load_item(frame, obj: object, index: object) -> object:
 def store_item(frame, obj: object, index: object, value: object) -> None:
     """`obj[index] = value`."""
     if isinstance(obj, np.ndarray):
-        refuse(
-            "this array can't be written to while tracing; make it with a NumPy function inside the function"
-        )
+        refuse("this array can't be written to while tracing; make it with a NumPy function inside the function")
     if isinstance(obj, Expr):
         if not obj.ndim:
             refuse("a number can't be written to; use an array with an axis, or assign to the name")
@@ -204,16 +182,11 @@ def store_item(frame, obj: object, index: object, value: object) -> None:
         index = frame.trace.demand(index, "indexing a Python container")
     externals = frame.trace.externals
     method, base = find(type(obj), "__setitem__")
-    if (
-        isinstance(method, types.FunctionType)
-        and not is_fixed(base.__module__)
-        and not isinstance(obj, ReadOnlyMark)
-    ):
+    if isinstance(method, types.FunctionType) and not is_fixed(base.__module__) and not isinstance(obj, ReadOnlyMark):
         frame.trace.call(frame, method, (obj, index, value), {})
         return
     if externals.is_outside(obj):
         refuse(
-            f"{externals.path(obj)} is written to, an object that existed before the call; return the new "
-            "value instead"
+            f"{externals.path(obj)} is written to, an object that existed before the call; return the new value instead"
         )
     obj[index] = value

@@ -45,9 +45,7 @@ def bind_arguments(
             else:
                 missing.append(p.arg)
     if missing:
-        raise TypeError(
-            f"{name}() missing {len(missing)} required argument(s): {', '.join(map(repr, missing))}"
-        )
+        raise TypeError(f"{name}() missing {len(missing)} required argument(s): {', '.join(map(repr, missing))}")
 
 
 def signature(a: ast.arguments, defaults: tuple, kw_defaults: dict) -> inspect.Signature:

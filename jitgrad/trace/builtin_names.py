@@ -126,12 +126,9 @@ def _extremum(better, of_array):
         for item in items[1:]:  # the first of equals stays, as in Python
             if any(isinstance(i, Expr) and i.ndim for i in (best, item)):
                 raise ValueError(
-                    "The truth value of an array with more than one element is ambiguous: use np.maximum "
-                    "or np.minimum"
+                    "The truth value of an array with more than one element is ambiguous: use np.maximum or np.minimum"
                 )
-            is_weak = all(
-                i.type.weak if isinstance(i, Expr) else not isinstance(i, np.generic) for i in (best, item)
-            )
+            is_weak = all(i.type.weak if isinstance(i, Expr) else not isinstance(i, np.generic) for i in (best, item))
             best = FUNCTIONS[np.where](better(item, best), item, best)
             best = weak(best) if is_weak else best
         return best
@@ -205,22 +202,17 @@ def _of_math(function):
 
 
 BUILTINS.update((f, _of_math(f)) for f in (*MATH, *UNSUPPORTED, math.log))
-BUILTINS[math.fsum] = lambda frame, items: (
-    sum(items) if holds_expr(items := list(items)) else math.fsum(items)
-)
+BUILTINS[math.fsum] = lambda frame, items: sum(items) if holds_expr(items := list(items)) else math.fsum(items)
 
 
 # What gives another result at each call, or acts on the world: tracing would do it once.
 _REFUSED = {
-    input: "input() is called, which a compiled function can't do; ask before the call and pass the answer "
-    "in",
-    open: "a file is opened, which a compiled function can't do; read it before the call and pass the "
-    "contents in",
+    input: "input() is called, which a compiled function can't do; ask before the call and pass the answer in",
+    open: "a file is opened, which a compiled function can't do; read it before the call and pass the contents in",
     exec: "exec() is called, which can't be traced; write the code into the function",
     eval: "eval() is called, which can't be traced; write the expression into the function",
     globals: "globals() is called, which can't be traced; name the global variable",
-    os.urandom: "random bytes are drawn, which a trace would do only once; draw them before the call and "
-    "pass them in",
+    os.urandom: "random bytes are drawn, which a trace would do only once; draw them before the call and pass them in",
     **dict.fromkeys(
         (time.time, time.perf_counter, time.monotonic, time.process_time, time.time_ns, time.perf_counter_ns),
         "the clock is read, which a trace would do only once; measure around the call instead",
@@ -253,7 +245,5 @@ def refusal(function: object, args: tuple, externals) -> str | None:
 
 
 _SHARED = tuple(
-    f.__self__
-    for f in (random.random, np.random.rand)
-    if isinstance(f, types.BuiltinMethodType | types.MethodType)
+    f.__self__ for f in (random.random, np.random.rand) if isinstance(f, types.BuiltinMethodType | types.MethodType)
 )

@@ -42,8 +42,7 @@ def call(frame: Frame, function: object, args: tuple, kwargs: dict) -> object:
     """Call anything, as the traced function would."""
     trace = frame.trace
     if isinstance(function, _BUILTIN) and (
-        function in _ITERATING
-        or getattr(function, "__module__", None) in ("itertools", "collections", "_collections")
+        function in _ITERATING or getattr(function, "__module__", None) in ("itertools", "collections", "_collections")
     ):
         args = tuple(outside_items(frame, a) if trace.externals.is_outside(a) else a for a in args)
     handler = BUILTINS.get(function) if isinstance(function, _BUILTIN) else None
@@ -95,9 +94,7 @@ _ITERATING = {
 
 def outside_items(frame: Frame, x: object) -> object:
     """The items of an object that existed before the call, if it is iterable; else the object itself."""
-    if isinstance(x, type | types.FunctionType | types.MethodType | functools.partial) or not hasattr(
-        x, "__iter__"
-    ):
+    if isinstance(x, type | types.FunctionType | types.MethodType | functools.partial) or not hasattr(x, "__iter__"):
         return x
     method, base = find(type(x), "__iter__")
     if isinstance(method, types.FunctionType) and not is_fixed(base.__module__):
@@ -147,9 +144,7 @@ def _refuse_stale(function: types.FunctionType) -> None:
             )
 
 
-def evaluate_function(
-    trace, function: types.FunctionType, source: Source, args: tuple, kwargs: dict
-) -> object:
+def evaluate_function(trace, function: types.FunctionType, source: Source, args: tuple, kwargs: dict) -> object:
     """Evaluate a Python function's body."""
     trace.externals.inlined(function)
     node = source.node
@@ -209,16 +204,12 @@ def _run_body(frame: Frame, node: ast.FunctionDef | ast.Lambda) -> object:
     return result
 
 
-def make_function(
-    frame: Frame, node: ast.FunctionDef | ast.Lambda, owner: object = None
-) -> types.FunctionType:
+def make_function(frame: Frame, node: ast.FunctionDef | ast.Lambda, owner: object = None) -> types.FunctionType:
     """A real function for a `def` or `lambda` that is met while tracing; calling it evaluates it."""
     a = node.args
     name = getattr(node, "name", "<lambda>")
     defaults = tuple(evaluate(frame, d) for d in a.defaults)
-    kw_defaults = {
-        p.arg: evaluate(frame, d) for p, d in zip(a.kwonlyargs, a.kw_defaults, strict=True) if d is not None
-    }
+    kw_defaults = {p.arg: evaluate(frame, d) for p, d in zip(a.kwonlyargs, a.kw_defaults, strict=True) if d is not None}
     closure = Closure(node, frame, name, defaults, kw_defaults, owner)
 
     def traced(*args, **kwargs):
@@ -325,9 +316,7 @@ def _callback(frame: Frame, x: object) -> object:
         return x
     function = x
     while not isinstance(function, types.FunctionType):
-        function = (
-            function.__func__ if isinstance(function, types.MethodType) else getattr(function, "func", None)
-        )
+        function = function.__func__ if isinstance(function, types.MethodType) else getattr(function, "func", None)
         if function is None:
             return x
     if x in TRACED if isinstance(x, types.FunctionType) else is_fixed(getattr(function, "__module__", None)):

@@ -55,10 +55,7 @@ def _filled(shape, value, dtype):
     if isinstance(value, np.ndarray):
         value = Expr(as_arg(value))
     if dtype is not None and np.dtype(dtype).kind not in "biuf":
-        refuse(
-            f"arrays of dtype {np.dtype(dtype)} are not supported: only booleans, integers and real floats "
-            "are"
-        )
+        refuse(f"arrays of dtype {np.dtype(dtype)} are not supported: only booleans, integers and real floats are")
     return create.full(shape, value, dtype)
 
 

@@ -209,9 +209,7 @@ def class_definition(frame: Frame, node: ast.ClassDef) -> None:
     body.is_class = True
     owner = body.owner = ClassCell(node.name)
     annotations = {
-        s.target.id: "object"
-        for s in node.body
-        if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)
+        s.target.id: "object" for s in node.body if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)
     }
     run(body, node.body)
     space = {"__module__": frame.function.__module__, "__annotations__": annotations, **body.vars}

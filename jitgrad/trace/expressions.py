@@ -25,8 +25,7 @@ _BINARY = {
 }  # fmt: skip
 # The operator, and the special methods of the left and of the right operand.
 BINARY_NAMED = {
-    name: (getattr(operator, name), f"__{name.strip('_')}__", f"__r{name.strip('_')}__")
-    for name in _BINARY.values()
+    name: (getattr(operator, name), f"__{name.strip('_')}__", f"__r{name.strip('_')}__") for name in _BINARY.values()
 }
 BINARY = {kind: BINARY_NAMED[name] for kind, name in _BINARY.items()}
 UNARY = {
@@ -100,12 +99,7 @@ def operate(frame: Frame, entry: tuple, left: object, right: object) -> object:
                 right = frame.trace.demand(right, "repeating a list")
             else:
                 left = as_array(left)
-        elif (
-            left_array
-            and isinstance(right, list | tuple | str)
-            and left.type.weak
-            and function is operator.mul
-        ):
+        elif left_array and isinstance(right, list | tuple | str) and left.type.weak and function is operator.mul:
             left = frame.trace.demand(left, "repeating a list")
         if isinstance(left, str) and function is operator.mod:
             return left % right
@@ -221,8 +215,7 @@ def _equal(frame: Frame, left: object, right: object) -> bool:
     if not (holds_expr(left) or holds_expr(right)):
         return bool(left == right)
     return len(left) == len(right) and all(
-        a is b or frame.trace.truth_of(_compare(frame, ast.Eq(), a, b))
-        for a, b in zip(left, right, strict=True)
+        a is b or frame.trace.truth_of(_compare(frame, ast.Eq(), a, b)) for a, b in zip(left, right, strict=True)
     )
 
 

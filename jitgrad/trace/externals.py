@@ -31,9 +31,7 @@ FIXED = frozenset(sys.stdlib_module_names) | {
     "_pytest", "hypothesis", "IPython", "ipykernel",
 }  # fmt: skip
 
-_FROZEN = (
-    "an array that existed before the call is written to; work on a copy of it (`x = x.copy()`) and return it"
-)
+_FROZEN = "an array that existed before the call is written to; work on a copy of it (`x = x.copy()`) and return it"
 _DTYPES = frozenset(np.dtype(c) for c in "?bhilqBHILQfd")
 _STATIC = (
     bool,
@@ -135,8 +133,7 @@ class Externals:
                 value = cell.cell_contents
             except ValueError:
                 raise NameError(
-                    f"cannot access free variable {name!r} where it is not associated with a value in "
-                    "enclosing scope"
+                    f"cannot access free variable {name!r} where it is not associated with a value in enclosing scope"
                 ) from None
             self._known[key] = self.take(value, lambda: cell.cell_contents, name)
         return self._known[key]
@@ -188,15 +185,11 @@ class Externals:
         values = list(items)
         key = ("count", id(obj))
         if key not in self._known:
-            self._known[key] = self.take(
-                len(values), lambda: sum(1 for _ in obj), f"number of items of {path}"
-            )
+            self._known[key] = self.take(len(values), lambda: sum(1 for _ in obj), f"number of items of {path}")
         for k, value in enumerate(values):
             key = ("iteration", id(obj), k)
             if key not in self._known:
-                self._known[key] = self.take(
-                    value, lambda k=k: next(itertools.islice(obj, k, None)), f"{path}[{k}]"
-                )
+                self._known[key] = self.take(value, lambda k=k: next(itertools.islice(obj, k, None)), f"{path}[{k}]")
             yield self._known[key]
 
     def default(self, function, place: object, value: object) -> object:
@@ -244,11 +237,7 @@ class Externals:
         if isinstance(value, float | np.floating):
             return self._float(value, read, path)
         if isinstance(value, _STATIC):
-            if (
-                not isinstance(value, str | bytes)
-                and type(value) not in _STATIC
-                and not isinstance(value, np.generic)
-            ):
+            if not isinstance(value, str | bytes) and type(value) not in _STATIC and not isinstance(value, np.generic):
                 self._guard(read, value, path, True)  # an enum's member, or another subclass
             else:
                 self._guard(read, value, path, value is None or value is Ellipsis or isinstance(value, bool))
@@ -277,25 +266,17 @@ class Externals:
     def _float(self, value, read: Callable, path: str) -> Expr:
         strong = isinstance(value, np.generic)
         if strong and value.dtype not in _DTYPES:
-            refuse(
-                f"{path} has dtype {value.dtype}; only booleans, integers, float32 and float64 are supported"
-            )
+            refuse(f"{path} has dtype {value.dtype}; only booleans, integers, float32 and float64 are supported")
         type_ = Type(value.dtype) if strong else Type(FLOAT64, (), weak=True)
         return Expr(self._hide(type_, kind_of(value), read, path))
 
     def _array(self, array: np.ndarray, read: Callable, path: str) -> Expr:
-        if (
-            array.dtype.kind in "USOVMm"
-        ):  # strings, records and dates are no numbers: they are what they are now
+        if array.dtype.kind in "USOVMm":  # strings, records and dates are no numbers: they are what they are now
             self._guard(lambda: read().tolist(), array.tolist(), path, False)
             copy = array.copy()
             copy.flags.writeable = False
             return copy
-        if (
-            array.dtype not in _DTYPES
-            or not array.dtype.isnative
-            or isinstance(array, np.matrix | np.ma.MaskedArray)
-        ):
+        if array.dtype not in _DTYPES or not array.dtype.isnative or isinstance(array, np.matrix | np.ma.MaskedArray):
             refuse(
                 f"{path} is a {type(array).__name__} of dtype {array.dtype}; only plain arrays of "
                 "booleans, integers, "
@@ -320,9 +301,7 @@ class Externals:
 
     def _copy(self, value, read: Callable, path: str) -> object:
         if isinstance(value, set | frozenset):
-            self._guard(
-                lambda: (type(read()), frozenset(read())), (type(value), frozenset(value)), path, False
-            )
+            self._guard(lambda: (type(read()), frozenset(read())), (type(value), frozenset(value)), path, False)
             return ReadOnlySet(value) if isinstance(value, set) else value
         leaves = list(value.values()) if isinstance(value, dict) else value
         if all(type(e) in (bool, int, str, type(None)) for e in leaves):  # one guard for all

@@ -130,8 +130,7 @@ class Frame:
                 pass
             if found is not self:
                 raise NameError(
-                    f"cannot access free variable {name!r} where it is not associated with a value in "
-                    "enclosing scope"
+                    f"cannot access free variable {name!r} where it is not associated with a value in enclosing scope"
                 )
             if not self.is_class:
                 raise UnboundLocalError(
@@ -182,9 +181,7 @@ class Frame:
         """`del name`."""
         holder = self.holder(name)
         if holder is None:
-            raise self.error(
-                node, f"the variable {name!r} of another function is deleted; leave that to its owner"
-            )
+            raise self.error(node, f"the variable {name!r} of another function is deleted; leave that to its owner")
         if name not in holder.vars:
             raise NameError(f"name {name!r} is not defined")
         del holder.vars[name]

@@ -17,9 +17,7 @@ def start(frame: Frame, node: ast.FunctionDef, outside: Callable) -> object:
     """The generator of a call whose arguments are bound in `frame`; `outside` readies what it reads."""
     scope = frame.scope
     if scope.globals or scope.nonlocals:
-        raise frame.error(
-            node, "a generator assigns to variables of other functions; let it yield the values instead"
-        )
+        raise frame.error(node, "a generator assigns to variables of other functions; let it yield the values instead")
     read = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)} - scope.locals
     values: dict[str, object] = {}
     for name in sorted(read):

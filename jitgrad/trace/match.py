@@ -60,9 +60,7 @@ def _mapping(frame, pattern, x, captured) -> bool:
     if not isinstance(x, Mapping):
         return False
     keys = [evaluate(frame, k) for k in pattern.keys]
-    if not all(
-        k in x and _fits(frame, p, x[k], captured) for k, p in zip(keys, pattern.patterns, strict=True)
-    ):
+    if not all(k in x and _fits(frame, p, x[k], captured) for k, p in zip(keys, pattern.patterns, strict=True)):
         return False
     if pattern.rest is not None:
         captured[pattern.rest] = {k: v for k, v in x.items() if k not in keys}
@@ -78,9 +76,7 @@ def _class(frame, pattern, x, captured) -> bool:
         return len(positional) == 1 and _fits(frame, positional[0], x, captured)
     names = [*getattr(cls, "__match_args__", ())[: len(positional)], *pattern.kwd_attrs]
     if len(names) < len(positional) + len(pattern.kwd_attrs):
-        raise TypeError(
-            f"{cls.__name__}() accepts {len(names)} positional sub-patterns ({len(positional)} given)"
-        )
+        raise TypeError(f"{cls.__name__}() accepts {len(names)} positional sub-patterns ({len(positional)} given)")
     for name, sub in zip(names, [*positional, *pattern.kwd_patterns], strict=True):
         if not hasattr(x, name) or not _fits(frame, sub, attributes.load(frame, x, name), captured):
             return False

@@ -46,8 +46,7 @@ def call_math(function, args: tuple, elementwise: bool = False) -> Expr:
     """
     if function in UNSUPPORTED:
         raise UnsupportedError(
-            f"math.{function.__name__} has no derivative rule in jitgrad (docs/operations.md lists what "
-            "has one)",
+            f"math.{function.__name__} has no derivative rule in jitgrad (docs/operations.md lists what has one)",
             current().loc.syntax_location(),
         )
     if elementwise and any(isinstance(a, Expr) and a.ndim for a in args):

@@ -165,11 +165,7 @@ def _by_position(candidates: list[FunctionNode], code: types.CodeType) -> Functi
     if not candidates or len({ast.dump(c) for c in candidates}) == 1:
         return candidates[0] if candidates else None
     if sys.version_info >= (3, 11):
-        places = [
-            p
-            for p in code.co_positions()
-            if None not in p and p[3] > 0 and p[:2] + p[2:] != (p[0], p[0], 0, 0)
-        ]
+        places = [p for p in code.co_positions() if None not in p and p[3] > 0 and p[:2] + p[2:] != (p[0], p[0], 0, 0)]
         starts, ends = [(p[0], p[2]) for p in places], [(p[1], p[3]) for p in places]
 
         def holds(node: FunctionNode) -> bool:

@@ -151,8 +151,7 @@ def require_static(value: Value, use: str, hidden: set[Value], way_out: str = ""
 
 
 _WAY_OUT = (
-    "use array operations (np.where for a choice, a sum or a scan for a loop), or pass the number as an "
-    "int argument"
+    "use array operations (np.where for a choice, a sum or a scan for a loop), or pass the number as an int argument"
 )
 
 

@@ -30,9 +30,7 @@ def snapshot(x: object) -> object:
     if isinstance(x, Cell):
         return Expr(x.value)
     if type(x) in (list, tuple) or isinstance(x, ReadOnlyMark):
-        parts = (
-            [snapshot(e) for e in x] if not isinstance(x, dict) else {k: snapshot(v) for k, v in x.items()}
-        )
+        parts = [snapshot(e) for e in x] if not isinstance(x, dict) else {k: snapshot(v) for k, v in x.items()}
         return tuple(parts) if isinstance(x, tuple) else parts
     if type(x) is dict:
         return {k: snapshot(v) for k, v in x.items()}
@@ -73,9 +71,7 @@ def cast_in_place(ufunc: np.ufunc, target: Expr, result: Expr, other: object) ->
         place = np.ones(1, target.dtype)
         ufunc(place, sample, out=place, casting="same_kind")  # raises NumPy's own casting error
     shape, wanted = result.type.shape, target.type.shape
-    if len(shape) != len(wanted) or any(
-        _is_one(m) and not _is_one(n) for n, m in zip(shape, wanted, strict=True)
-    ):
+    if len(shape) != len(wanted) or any(_is_one(m) and not _is_one(n) for n, m in zip(shape, wanted, strict=True)):
         raise ValueError(
             f"non-broadcastable output operand with shape {_show(wanted)} doesn't match the broadcast shape "
             f"{_show(shape)}"
@@ -164,12 +160,7 @@ class Cell(Expr):
         """`self[index] op= other`, with the index parsed once."""
         self.check_writable()
         index, x, other = index_of(index), plain(self), plain(as_array(other))
-        if (
-            isinstance(index, Expr)
-            and index.dtype == np.bool_
-            and index.ndim == x.ndim
-            and not np.ndim(other)
-        ):
+        if isinstance(index, Expr) and index.dtype == np.bool_ and index.ndim == x.ndim and not np.ndim(other):
             new = cast_in_place(ufunc, x, self._operate(ufunc, x, other), other)
             self.store(np.where(index, new, x))
             return
