@@ -36,6 +36,7 @@ class Writer:
         self.rng = np.random.default_rng(seed)
         self.lines: list[str] = []
         self.space: dict[str, object] = {"np": np}
+        exec(HELPER, self.space)
         self.names: list[str] = []
         self.params = []
         for k in range(self.rng.integers(1, 4)):
@@ -213,8 +214,9 @@ class Program:
                 yield Program(self.inputs, rest, self.results, self.args)
         if len(self.results) == 1:
             for name in [line.split(" = ")[0] for line in self.lines]:
-                if name != self.results[0]:
-                    yield Program(self.inputs, self.lines, [name], self.args)
+                if name == self.results[0]:
+                    break  # only earlier ones, or this would go round in circles
+                yield Program(self.inputs, self.lines, [name], self.args)
 
 
 def _words(line: str) -> set[str]:

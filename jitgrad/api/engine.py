@@ -15,6 +15,7 @@ from jitgrad.api.signature import Arguments, Flat, LeafType, flatten_arguments, 
 from jitgrad.api.structure import Static, unflatten
 from jitgrad.api.tracing import Primal, StaticLeaf, trace, traced
 from jitgrad.compile.numba_bridge import type_of
+from jitgrad.errors import SourceError
 from jitgrad.ir.graph import Arg, Block, Value, substitute
 from jitgrad.ir.text import block_text
 from jitgrad.ops.symbolic import Builder, Expr, NeedStatic, as_arg, as_expr, current
@@ -108,7 +109,10 @@ class Engine:
     def build(
         self, flat: Flat, types: list[LeafType], static: frozenset[int], ones: frozenset[str], request: object
     ) -> Entry:
-        primal = trace(self.function, flat, types, static, ones)
+        try:
+            primal = trace(self.function, flat, types, static, ones)
+        except SourceError as error:
+            raise error.with_traceback(None) from None  # it points at the user's line; our frames say nothing
         derived = self.derive(primal, flat, request, None)
         self.traces += 1
         name = primal.block.name

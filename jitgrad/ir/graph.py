@@ -34,7 +34,7 @@ class Loc:
         return (self.file, self.line, self.column + 1, self.text, self.line, end)
 
     def __str__(self) -> str:
-        return f'File "{self.file}", line {self.line}: {self.text.strip()}'
+        return f'File "{self.file}", line {self.line}: {self.text.strip()}' if self.line else ""
 
 
 UNKNOWN = Loc()

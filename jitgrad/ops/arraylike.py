@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jitgrad.ops.registry import FUNCTIONS, METHODS, UFUNCS
+from jitgrad.ops.registry import FUNCTIONS, METHODS, UFUNCS, misfit
 
 
 def _binary(ufunc: np.ufunc):
@@ -107,7 +107,10 @@ class ArrayLike:
     def __array_function__(self, function, types, args, kwargs):
         implementation = FUNCTIONS.get(function)
         if implementation is None:
-            self._unsupported(_numpy_name(function))
+            self._unsupported(numpy_name(function))
+        unknown = misfit(implementation, args, kwargs) if kwargs else None
+        if unknown is not None:
+            self._unsupported(f"{numpy_name(function)} with {unknown}")
         return implementation(*args, **kwargs)
 
     def __getattr__(self, name: str):
@@ -139,6 +142,6 @@ class ArrayLike:
         return self.shape[0]
 
 
-def _numpy_name(function) -> str:
+def numpy_name(function) -> str:
     module = getattr(function, "__module__", None) or "numpy"
     return f"{module.replace('numpy', 'np', 1)}.{getattr(function, '__name__', function)}"

@@ -107,7 +107,7 @@ def triu(m, k=0):
 
 def diagonals(m):
     """j - i for each element of a matrix: the number of the diagonal that it is on."""
-    rows, cols = shape_of(m)[-2:]
+    rows, cols = shape_of(m)[-2:] if len(shape_of(m)) > 1 else shape_of(m) * 2  # NumPy makes a matrix of a vector
     if not isinstance(m, Expr):
         return np.arange(cols)[None, :] - np.arange(rows)[:, None]
     i, j = (current().emit(iota, (n,), {}) for n in (rows, cols))

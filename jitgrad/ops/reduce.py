@@ -161,19 +161,23 @@ def _require_some(a, axis, name):
 
 
 @numpy_function(np.max, np.amax, method="max")
-def max(a, axis=None, out=None, keepdims=False):
+def max(a, axis=None, out=None, keepdims=False, initial=None):
     """The largest element along axes; its derivative is shared evenly among ties."""
     _no_out(a, "np.max", out)
     a = _prepare(a)
+    if initial is not None:
+        return np.maximum(_reduce(max_, a, axis, keepdims), initial)
     _require_some(a, axis, "maximum")
     return _reduce(max_, a, axis, keepdims)
 
 
 @numpy_function(np.min, np.amin, method="min")
-def min(a, axis=None, out=None, keepdims=False):
+def min(a, axis=None, out=None, keepdims=False, initial=None):
     """The smallest element along axes; its derivative is shared evenly among ties."""
     _no_out(a, "np.min", out)
     a = _prepare(a)
+    if initial is not None:
+        return np.minimum(_reduce(min_, a, axis, keepdims), initial)
     _require_some(a, axis, "minimum")
     return _reduce(min_, a, axis, keepdims)
 

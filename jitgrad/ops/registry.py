@@ -5,6 +5,7 @@ Filled by the modules of `jitgrad.ops`, read by everything that carries NumPy's 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 
 UFUNCS: dict[object, Callable] = {}
@@ -26,6 +27,18 @@ def numpy_function(*names: Callable | None, method: str | None = None) -> Callab
         return function
 
     return register
+
+
+def misfit(implementation: Callable, args: tuple, kwargs: dict) -> str | None:
+    """The keywords that a NumPy function takes and what stands for it doesn't; None if the call fits."""
+    try:
+        parameters = inspect.signature(implementation).parameters
+    except (TypeError, ValueError):
+        return None
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return None
+    unknown = [k for k in kwargs if k not in parameters]
+    return ", ".join(f"{k}=" for k in unknown) or None
 
 
 def lookup(function: object) -> Callable | None:

@@ -11,8 +11,9 @@ import types
 import numpy as np
 
 from jitgrad.errors import UnsupportedError
+from jitgrad.ops.arraylike import numpy_name
 from jitgrad.ops.index import add_at, parse_index
-from jitgrad.ops.registry import FUNCTIONS, METHODS, UFUNCS, lookup
+from jitgrad.ops.registry import FUNCTIONS, METHODS, UFUNCS, lookup, misfit
 from jitgrad.ops.symbolic import Expr, current
 from jitgrad.trace.arrays import array_from, as_array, astype, holds_expr, is_of
 from jitgrad.trace.creation import CREATION, concrete, own_all
@@ -61,13 +62,13 @@ def _apply(function, args: tuple, kwargs: dict) -> object:
             return UFUNCS[function](*args)
         return function(*args, **kwargs)
     implementation = lookup(function)
-    if implementation is not None:
+    unknown = misfit(implementation, args, kwargs) if implementation is not None and kwargs else None
+    if implementation is not None and unknown is None:
         return implementation(*_lists_to_arrays(function, args), **kwargs)
     known = _fold_all((args, kwargs))
     if known is not None:  # all of it is known while tracing: NumPy itself can do it
         return concrete(function(*known[0], **known[1]))
-    module = (getattr(function, "__module__", None) or "numpy").replace("numpy", "np", 1)
-    name = f"{module}.{getattr(function, '__name__', type(function).__name__)}"
+    name = numpy_name(function) if unknown is None else f"{numpy_name(function)} with {unknown}"
     raise UnsupportedError(
         f"{name} has no derivative rule in jitgrad (docs/operations.md lists what has one)",
         current().loc.syntax_location(),
