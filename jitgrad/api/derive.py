@@ -97,8 +97,8 @@ def gradient(primal: Primal, flat: Flat, places: tuple, single: bool, has_aux: b
              extras: tuple | None) -> Derived:  # fmt: skip
     """Reverse mode: the program of `grad` and `value_and_grad`."""
     value, aux, n = outputs_of(primal, has_aux)
-    outputs = float_outputs(primal, n)
     leaves, structures = wrt_leaves(primal, flat, places)
+    outputs = float_outputs(primal, n)
     heads, params = make_heads(primal, outputs, kind, extras)
     block = reverse(primal, leaves, heads)
     total = len(primal.block.results)

@@ -60,6 +60,15 @@ def tuple_of(items: list[ast.expr]) -> ast.Tuple:
     return ast.Tuple(items, ast.Load())
 
 
+def function_def(name: str, params: list[str], body: list[ast.stmt], defaults: tuple = ()) -> ast.FunctionDef:
+    """A function of positional parameters; `defaults` are those of the last."""
+    arguments = ast.arguments(
+        posonlyargs=[], args=[ast.arg(p) for p in params], kwonlyargs=[], kw_defaults=[],
+        defaults=[ast.Constant(d) for d in defaults],
+    )  # fmt: skip
+    return ast.FunctionDef(name, arguments, body, [], lineno=0)
+
+
 def subscript(value: ast.expr, *index: ast.expr) -> ast.Subscript:
     return ast.Subscript(value, index[0] if len(index) == 1 else tuple_of(list(index)), ast.Load())
 

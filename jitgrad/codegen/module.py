@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from jitgrad.codegen.array_form import ArrayWriter
-from jitgrad.codegen.forms import tuple_of
+from jitgrad.codegen.forms import function_def, tuple_of
 from jitgrad.codegen.numba_form import NumbaWriter
 from jitgrad.codegen.pretty import to_text
 from jitgrad.ir.graph import Block
@@ -37,14 +37,10 @@ def module_source(block: Block, entry: str, form: str, doc: str = "", defaults: 
 
 def function_module(writer, entry: str, params: list[str], body: list[ast.stmt], doc: str, defaults: tuple = ()) -> str:
     """Imports, the function, its docstring."""
-    arguments = ast.arguments(
-        posonlyargs=[], args=[ast.arg(p) for p in params], kwonlyargs=[], kw_defaults=[],
-        defaults=[ast.Constant(d) for d in defaults],
-    )  # fmt: skip
-    function = ast.FunctionDef(entry, arguments, body, [], lineno=0)
+    function = function_def(entry, params, body, defaults)
     lines = ["import numpy as np", *sorted(writer.imports)]
     imports = [ast.parse(line).body[0] for line in lines]
-    text = to_text(ast.Module([*imports, function], []))
+    text = to_text(ast.Module([*imports, *writer.functions, function], []))
     if doc:
         head, _, rest = text.partition(f"def {entry}(")
         signature, _, body_text = rest.partition(":\n")

@@ -7,7 +7,19 @@ import re
 
 import numpy as np
 
-from jitgrad.codegen.forms import OPERATORS, call, dtype_name, expression, fill, negated, number, subscript, tuple_of
+from jitgrad.codegen.forms import (
+    OPERATORS,
+    call,
+    dtype_name,
+    expression,
+    fill,
+    function_def,
+    negated,
+    number,
+    subscript,
+    tuple_of,
+)
+from jitgrad.codegen.outline import LONG, Outlined, nests, outline
 from jitgrad.codegen.statements import Writer
 from jitgrad.ir.graph import Arg, Block, Const, Node, Value
 from jitgrad.ops.control import error_class
@@ -38,6 +50,52 @@ class NumbaWriter(Writer):
     """Writes lowered operations."""
 
     keep_names = False
+
+    def __init__(self, block: Block, comments: bool = True, outlining: bool = True):
+        super().__init__(block, comments)
+        self.outlined: dict[Node, tuple[str, Outlined]] = {}
+        if outlining and len(nests(block)) >= LONG:
+            self._outline(block)
+
+    def _outline(self, block: Block) -> None:
+        """Find the loop nests that occur more than once, and write each as a function."""
+        groups: dict[str, list[tuple[Node, Outlined, NumbaWriter, list[ast.stmt]]]] = {}
+        for node in nests(block):
+            cut = outline(node)
+            writer = NumbaWriter(cut.block, comments=False, outlining=False)
+            params = [writer.name(p) for p in cut.block.params]
+            body = writer.body()
+            results = [writer.arg(r) for r in cut.block.results]
+            if results:
+                body.append(ast.Return(results[0] if len(results) == 1 else tuple_of(results)))
+            types = [(str(p.type.dtype), p.type.ndim) for p in cut.block.params]
+            groups.setdefault(f"{types} {ast.dump(function_def('loop', params, body))}", []).append(
+                (node, cut, writer, function_def("loop", params, body))
+            )
+        for group in groups.values():
+            if len(group) > 1:
+                name = self.namer.new("loop")
+                _, _, writer, function = group[0]
+                function.name = name
+                self.functions.append(function)
+                self.imports |= writer.imports
+                self.outlined |= {node: (name, cut) for node, cut, _, _ in group}
+
+    def _call_outlined(self, node: Node) -> list[ast.stmt]:
+        name, cut = self.outlined[node]
+        _, *init = node.args
+        for out, arg in zip(node.outs, init, strict=True):
+            if out.type.shape:
+                self.take_over(arg, out)
+        value = call(name, *(self._argument(a) for a in cut.arguments))
+        if not cut.results:
+            return [ast.Expr(value)]
+        names = [ast.Name(self.name(r), ast.Store()) for r in cut.results]
+        return [ast.Assign([names[0] if len(names) == 1 else ast.Tuple(names, ast.Store())], value, lineno=0)]
+
+    def _argument(self, arg: Arg) -> ast.expr:
+        # A literal would make Numba try for code of its own.
+        return call("np.int64", self.const(arg, None)) if isinstance(arg, Const) else self.arg(arg)
 
     def const(self, arg: Const, node: Node | None) -> ast.expr:
         plain = number(arg.value)
@@ -83,6 +141,8 @@ class NumbaWriter(Writer):
         return [ast.Expr(call(function, *(self.arg(a, node) for a in args), name))]
 
     def _write_for(self, node: Node) -> list[ast.stmt]:
+        if node in self.outlined:
+            return self._call_outlined(node)
         (region,) = node.regions
         count, *init = node.args
         start = self._enter(region, init, node, region.params[1:])

@@ -28,6 +28,7 @@ class Writer:
         self.names: dict[Value, str] = {}
         self.inlined: dict[Value, Node] = {}
         self.imports: set[str] = set()
+        self.functions: list[ast.stmt] = []  # that the entry calls
         self.last_read: dict[Value, int] = {}
         self.told: tuple | None = None
 

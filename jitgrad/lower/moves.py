@@ -97,7 +97,7 @@ def _concatenate(self: Lowering, node: Node) -> None:
 
         lengths = tuple(length(n) for n in piece.shape)
         (buffer,) = nest(lengths, (buffer,), body)
-        start = start + lengths[axis]
+        start = start + lengths[axis] if _moved(start) else lengths[axis]
     self.define_buffer(node.out, buffer)
 
 

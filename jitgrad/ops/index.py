@@ -263,7 +263,7 @@ def _forward_span(start: int, stop: int | None, length) -> tuple:
     if stop is None:
         return start, (length if start == 0 else greatest(length - start, 0))
     if stop < 0:
-        return start, greatest(length + (stop - start), 0)
+        return start, greatest(length - (start - stop), 0)
     if stop <= start:
         return start, 0
     return start, greatest(least(length, stop) - start, 0) if start else least(length, stop)
@@ -409,6 +409,16 @@ def concrete_pattern(lengths: tuple[int, ...], index) -> tuple[tuple, list]:
 
 
 METHODS["__getitem__"] = getitem
+
+
+def part(x, axis: int, start, length):
+    """The elements from `start` on along an axis, `length` of them, which are known to exist."""
+    pattern, operands = [], []
+    for k, n in enumerate(shape_of(x)):
+        first, count, bounds = (start, length, None) if k == axis else (0, n, (None, None))
+        operands += [first, count]
+        pattern.append(("slice", len(operands) - 2, len(operands) - 1, 1, bounds))
+    return getitem_(x, *operands, pattern=tuple(pattern))
 
 
 @numpy_function(np.take, method="take")

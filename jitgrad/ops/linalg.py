@@ -78,7 +78,7 @@ def dot(a, b, out=None):
     if out is not None:
         a._unsupported("np.dot with out=")
     if not shape_of(a) or not shape_of(b):
-        return np.multiply(a, b)
+        return np.multiply(*(METHODS["astype"](x, dtype_of(x)) for x in (a, b)))  # numbers count as arrays
     if len(shape_of(b)) <= 2 and len(shape_of(a)) <= 2:
         if is_building():
             x, y = as_arg(a), as_arg(b)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jitgrad.ir.op import Op
-from jitgrad.ir.types import BOOL, FLOAT64, INT64, Type
+from jitgrad.ir.types import BOOL, FLOAT64, INT64, UINT64, Type
 from jitgrad.ops.control import require
 from jitgrad.ops.elementwise import as_bool
 from jitgrad.ops.infer import normalize_axes, normalize_axis
@@ -30,7 +30,8 @@ def _reduction_type(dtype_rule):
 
 
 def _sum_dtype(dtype: np.dtype) -> np.dtype:
-    return INT64 if dtype.kind in "bi" and dtype.itemsize <= 8 else dtype
+    """Small integers are summed in 64 bits."""
+    return INT64 if dtype.kind in "bi" else UINT64 if dtype.kind == "u" else dtype
 
 
 def _reduction(function, dtype_rule, rule) -> Op:
@@ -56,8 +57,8 @@ def sum(a, axis=None, dtype=None, out=None, keepdims=False, initial=0, where=Tru
 
 def _reduce(op, a, axis, keepdims):
     axes = normalize_axes(axis, len(shape_of(a)))
-    if not axes:
-        return a if op is not sum_ or dtype_of(a).kind == "f" else METHODS["astype"](a, _sum_dtype(dtype_of(a)))
+    if not axes:  # a number: NumPy gives one of its own, no Python number
+        return METHODS["astype"](a, _sum_dtype(dtype_of(a)) if op in (sum_, prod_) else dtype_of(a))
     return op(a, axis=axes, keepdims=bool(keepdims))
 
 

@@ -110,7 +110,8 @@ class Elementwise(Rule):
                 z_dot = add(z_dot, cast_like(term, z))
         if z_dot is None:
             return [None]
-        return [z_dot if len(shape_of(z_dot)) == len(shape_of(z)) else np.broadcast_to(z_dot, shape_of(z))]
+        # The other operands may have stretched this one.
+        return [np.broadcast_to(z_dot, shape_of(z)) if shape_of(z) else z_dot]
 
     def pullback(self, op: Op, cotangents: list, outs: tuple, args: tuple, attrs: dict, wanted, masked) -> list:
         (z,), (g,) = outs, cotangents

@@ -6,7 +6,6 @@ Run-time lengths are arguments of their nodes (ints or int64 values), so one pro
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 
 import numpy as np
 
@@ -15,8 +14,8 @@ from jitgrad.ir.types import INT64, Type
 from jitgrad.ops.control import require, require_equal, require_not_one
 from jitgrad.ops.infer import integer, length_args, normalize_axes, normalize_axis, same_type
 from jitgrad.ops.registry import METHODS, numpy_function
-from jitgrad.ops.rules import Constant, Linear, dtype_of, shape_of, sum_to
-from jitgrad.ops.symbolic import Expr, as_arg, as_length, current
+from jitgrad.ops.rules import Constant, Linear, shape_of, sum_to
+from jitgrad.ops.symbolic import Expr, as_arg, current
 
 # `axis_length(x, axis=k)`: the run-time length of an axis.
 axis_length = Op("axis_length", integer, lambda x, axis: x.shape[axis], Constant())
@@ -25,20 +24,20 @@ axis_length = Op("axis_length", integer, lambda x, axis: x.shape[axis], Constant
 @numpy_function(np.shape)
 def shape(x):
     """The lengths of the axes: ints where known while tracing, run-time integers elsewhere."""
-    return tuple(shape_of(_array(x)))
+    return tuple(shape_of(as_array(x)))
 
 
 @numpy_function(np.size, method="size")
 def size(x, axis=None):
     """The number of elements, or the length of an axis."""
-    lengths = shape_of(_array(x))
+    lengths = shape_of(as_array(x))
     return product(lengths) if axis is None else lengths[normalize_axis(axis, len(lengths))]
 
 
 @numpy_function(np.ndim)
 def ndim(x):
     """The number of axes."""
-    return len(shape_of(_array(x)))
+    return len(shape_of(as_array(x)))
 
 
 def product(lengths):
@@ -71,7 +70,7 @@ def _run_time(a, b) -> Expr:
     return a if isinstance(a, Expr) else b
 
 
-def _array(x):
+def as_array(x):
     return np.asarray(x) if isinstance(x, list | tuple) else x
 
 
@@ -92,7 +91,7 @@ reshape_ = Op("reshape", _reshape_type, lambda x, *lengths: np.reshape(x, length
 def reshape(x, shape=None, order="C", copy=None, newshape=None):
     """`np.reshape`, with -1 for the length that is left over."""
     shape = newshape if shape is None else shape
-    x = _array(x)
+    x = as_array(x)
     lengths = list(shape) if isinstance(shape, tuple | list) else [shape]
     if order != "C":
         if order != "F":
@@ -303,55 +302,6 @@ def broadcast_to(x, shape, subok=False):
     return current().emit(broadcast_to_, args, {})
 
 
-# concatenate(*arrays, axis=k)
-def _concatenate_type(args, axis):
-    dtype = np.result_type(*(a.type.dtype for a in args))
-    first = args[0].type
-    lengths = list(first.shape)
-    for index, other in enumerate(args[1:], start=1):
-        for k, (a, b) in enumerate(zip(first.shape, other.type.shape, strict=True)):
-            if k != axis:
-                require_equal(a, b, (args[0], other), "concatenate", axis=k, index=index)
-                if isinstance(b, int):
-                    lengths[k] = b
-    total = sum((as_length(a.type.shape[axis]) for a in args[1:]), as_length(first.shape[axis]))
-    lengths[axis] = total.value if isinstance(total, Expr) else total
-    return Type(dtype, tuple(lengths))
-
-
-def _concatenate_transpose(g, *arrays, axis):
-    bars, start = [], 0
-    for x in arrays:
-        stop = start + shape_of(x)[axis]
-        index = (slice(None),) * axis + (slice(start, stop),)
-        bars.append(g[index])
-        start = stop
-    return tuple(bars)
-
-
-concatenate_ = Op(
-    "concatenate", _concatenate_type, lambda *arrays, axis: np.concatenate(arrays, axis),
-    Linear(_concatenate_transpose, arity=None),
-)  # fmt: skip
-
-
-@numpy_function(np.concatenate)
-def concatenate(arrays, axis=0):
-    """Arrays one after the other along an axis."""
-    arrays = [_array(a) for a in arrays]
-    if not arrays:
-        raise ValueError("need at least one array to concatenate")
-    if axis is None:
-        return concatenate([ravel(a) for a in arrays])
-    ranks = {len(shape_of(a)) for a in arrays}
-    if ranks == {0}:
-        raise ValueError("zero-dimensional arrays cannot be concatenated")
-    if len(ranks) > 1:
-        raise ValueError("all the input array dimensions except for the concatenation axis must match exactly")
-    axis = normalize_axis(axis, ranks.pop())
-    return arrays[0] if len(arrays) == 1 else concatenate_(*arrays, axis=axis)
-
-
 # array_of scalars: what `np.array([a, b])` makes of run-time numbers.
 array_ = Op(
     "array",
@@ -364,58 +314,6 @@ array_ = Op(
 def array_of(items, shape=None):
     """A small array of the given scalars, in row-major order."""
     return array_(*items, shape=(len(items),) if shape is None else shape)
-
-
-@numpy_function(np.stack)
-def stack(arrays, axis=0):
-    """Arrays side by side along a new axis."""
-    arrays = [_array(a) for a in arrays]
-    if not arrays:
-        raise ValueError("need at least one array to stack")
-    if all(not shape_of(a) for a in arrays):
-        return array_of(arrays)
-    axis = normalize_axis(axis, len(shape_of(arrays[0])) + 1)
-    return concatenate([expand_dims(a, axis) for a in arrays], axis)
-
-
-@numpy_function(np.vstack)
-def vstack(arrays):
-    """Rows on top of each other."""
-    return concatenate([atleast_2d(_array(a)) for a in arrays], 0)
-
-
-@numpy_function(np.hstack)
-def hstack(arrays):
-    """Arrays side by side."""
-    arrays = [atleast_1d(_array(a)) for a in arrays]
-    return concatenate(arrays, 0 if len(shape_of(arrays[0])) == 1 else 1)
-
-
-@numpy_function(np.column_stack)
-def column_stack(arrays):
-    """Vectors as the columns of a matrix."""
-    arrays = [_array(a) for a in arrays]
-    return concatenate([a if len(shape_of(a)) > 1 else reshape(a, (-1, 1)) for a in arrays], 1)
-
-
-@numpy_function(np.split, np.array_split)
-def split(x, indices_or_sections, axis=0):
-    """A list of slices: at the given places, or in equal parts."""
-    n = shape_of(x)[axis]
-    axis = normalize_axis(axis, len(shape_of(x)))
-    if isinstance(indices_or_sections, int):
-        parts = indices_or_sections
-        if isinstance(n, int) and n % parts:
-            raise ValueError("array split does not result in an equal division")
-        step = n // parts
-        if isinstance(n, Expr):
-            require_equal(n.value, (step * parts).value, (as_arg(x),), "split")
-        bounds = [k * step for k in range(1, parts)]
-    else:
-        bounds = list(indices_or_sections)
-    edges = [None, *bounds, None]
-    before = (slice(None),) * axis
-    return [x[(*before, slice(a, b))] for a, b in pairwise(edges)]
 
 
 @numpy_function(np.tile)
@@ -439,7 +337,7 @@ def repeat(x, repeats, axis=None):
         x, axis = ravel(x), 0
     lengths = tuple(shape_of(x))
     axis = normalize_axis(axis, len(lengths))
-    if len(shape_of(_array(repeats))):
+    if len(shape_of(as_array(repeats))):
         if isinstance(repeats, Expr):
             repeats._unsupported("np.repeat with run-time counts")
         index = np.repeat(np.arange(len(repeats)), repeats)
@@ -458,49 +356,6 @@ def flip(m, axis=None):
 
 numpy_function(np.flipud)(lambda m: flip(m, 0))
 numpy_function(np.fliplr)(lambda m: flip(m, 1))
-
-
-@numpy_function(np.roll)
-def roll(a, shift, axis=None):
-    """Elements moved along an axis; what falls off one end comes in at the other."""
-    if axis is None:
-        return reshape(roll(ravel(a), shift, 0), tuple(shape_of(a)))
-    if isinstance(axis, tuple | list):
-        shifts = shift if isinstance(shift, tuple | list) else (shift,) * len(axis)
-        for s, k in zip(shifts, axis, strict=True):
-            a = roll(a, s, k)
-        return a
-    axis = normalize_axis(axis, len(shape_of(a)))
-    n = shape_of(a)[axis]
-    if isinstance(n, int) and n <= 1 and isinstance(shift, int):
-        return a
-    cut = -shift % n if not isinstance(n, int) or n else 0
-    before = (slice(None),) * axis
-    return concatenate([a[(*before, slice(cut, None))], a[(*before, slice(None, cut))]], axis)
-
-
-@numpy_function(np.pad)
-def pad(array, pad_width, mode="constant", constant_values=0):
-    """With a constant border; other modes are not supported."""
-    if mode != "constant" or isinstance(constant_values, tuple | list):
-        _refuse(array, f"np.pad with mode={mode!r}" if mode != "constant" else "np.pad with several constants")
-    n = len(shape_of(array))
-    widths = np.broadcast_to(np.asarray(pad_width), (n, 2)).tolist()
-    for axis, (low, high) in enumerate(widths):
-        border = list(shape_of(array))
-        parts = [array]
-        for width, place in ((low, 0), (high, len(parts) + 1)):
-            if width:
-                border[axis] = width
-                parts.insert(place, broadcast_to(dtype_of(array).type(constant_values), tuple(border)))
-        array = concatenate(parts, axis)
-    return array
-
-
-def _refuse(x, name):
-    if isinstance(x, Expr):
-        x._unsupported(name)
-    raise NotImplementedError(name)
 
 
 # copy(x): the same values in memory of their own.
