@@ -293,6 +293,14 @@ def test_names_that_generated_code_uses_too(names):
     equal(gb, np.exp(X) + X[0])
 
 
+def test_many_arrays():
+    params = {f"w{k}": np.full(2, float(k)) for k in range(35)}
+    found = grad(lambda p: sum(w[0] * w[1] for w in p.values()))(params)
+    assert list(found) == list(params)
+    for k in range(35):
+        equal(found[f"w{k}"], [k, k])
+
+
 # Signatures and statistics.
 def test_one_trace_for_all_lengths():
     f = grad(lambda w, x: np.mean(np.tanh(x @ w)))

@@ -1,7 +1,8 @@
 """What users call: the chain from a Python function to its compiled derivative."""
 
+from jitgrad.api.constants import stop_gradient
 from jitgrad.api.forward import jvp
 from jitgrad.api.reverse import vjp
 from jitgrad.api.transforms import grad, jit, value_and_grad
 
-__all__ = ["grad", "jit", "jvp", "value_and_grad", "vjp"]
+__all__ = ["grad", "jit", "jvp", "stop_gradient", "value_and_grad", "vjp"]

@@ -99,6 +99,13 @@ class ArrayWriter(Writer):
         return [ast.If(negated(self.arg(ok, node)), [ast.Raise(error, None)], [])]
 
     def expr(self, node: Node) -> ast.expr:
+        value = self._expr(node)
+        numpy = isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute)
+        if node.out.type.weak and numpy:  # a Python number, which does not promote
+            return call("float" if node.out.type.is_float else "int", value)
+        return value
+
+    def _expr(self, node: Node) -> ast.expr:
         name, args, attrs = node.op.name, [self.arg(a, node) for a in node.args], node.attrs
         special = getattr(self, f"_{name}", None)
         if special is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import reduce
 
 from jitgrad.codegen.array_form import ArrayWriter
 from jitgrad.codegen.forms import function_def, tuple_of
@@ -31,8 +32,14 @@ def module_source(block: Block, entry: str, form: str, doc: str = "", defaults: 
     params = [writer.name(p) for p in block.params]
     body = [*writer.prologue(), *writer.body()]
     results = [writer.arg(r) for r in block.results]
-    returned = results[0] if len(results) == 1 else tuple_of(results)
+    returned = results[0] if len(results) == 1 else _long_tuple(results)
     return function_module(writer, entry, params, [*body, ast.Return(returned)], doc, defaults)
+
+
+def _long_tuple(items: list[ast.expr]) -> ast.expr:
+    """A tuple. Beyond 30 items CPython makes a list first, which Numba refuses; shorter ones are joined."""
+    parts = [tuple_of(items[k : k + 30]) for k in range(0, max(len(items), 1), 30)]
+    return reduce(lambda a, b: ast.BinOp(a, ast.Add(), b), parts)
 
 
 def function_module(writer, entry: str, params: list[str], body: list[ast.stmt], doc: str, defaults: tuple = ()) -> str:

@@ -81,7 +81,7 @@ class _Unparser(astunparse.Unparser):
 
     def _Return(self, t):
         self.fill("return ")
-        if isinstance(t.value, ast.Tuple):
+        if isinstance(t.value, ast.Tuple) and t.value.elts:
             self._list(t.value.elts)
         elif t.value:
             self.dispatch(t.value)

@@ -18,7 +18,9 @@ def _evaluate_check(ok: object, *sizes: object, message: str, where: str = "", s
 
 def error_class(message: str) -> type[Exception]:
     """What NumPy raises with such a message."""
-    return IndexError if message.startswith("index") else ValueError
+    if message.startswith("assertion"):
+        return AssertionError
+    return IndexError if message.startswith(("index", "boolean index")) else ValueError
 
 
 # `check(ok, *sizes, message=, where=, sides=)` raises unless `ok`. An effect: it stays though nobody reads it, and
@@ -39,6 +41,10 @@ _MESSAGES = {
     "reshape": "cannot reshape array of size {a} into shape {1}",
     "head": "the head gradient has shape {0}, where the output has shape {1}",
     "tangent": "the tangent has shape {0}, where the argument has shape {1}",
+    "mask": "boolean index did not match indexed array along axis {axis}; size of axis is {a} but size of "
+    "corresponding boolean axis is {b}",
+    "einsum": "operands could not be broadcast together with remapped shapes: {0} {1}, where {letter!r} is {a} and {b}",
+    "tensordot": "shape-mismatch for sum: axes of lengths {a} and {b} in shapes {0} {1}",
     "assign": "could not broadcast input array from shape {0} into shape {1}",
 }
 
@@ -70,7 +76,7 @@ def require_equal(a: int | Value, b: int | Value, args: tuple[Arg, ...], kind: s
     message = _MESSAGES[kind].format(*shapes, shapes=" ".join(shapes), a=show(a), b=show(b), **words)
     if isinstance(a, int) and isinstance(b, int):
         unknown = (n.name or "?" for n in sizes)
-        raise ValueError(f"{message.format(*unknown)}\n  {builder.loc}")
+        raise error_class(message)(f"{message.format(*unknown)}\n  {builder.loc}")
     if builder.checking and builder.first_time_equal(a, b):
         ok = builder.emit(UFUNCS[np.equal], (_arg(a), _arg(b)), {})
         sides = (

@@ -12,11 +12,13 @@ from math import factorial
 
 import numpy as np
 
+from jitgrad.ir.graph import Const
 from jitgrad.ir.op import Op
 from jitgrad.ir.types import FLOAT64, Type
 from jitgrad.ops.infer import broadcast, elementwise_type, same_type, ufunc_dtypes
 from jitgrad.ops.registry import FUNCTIONS, METHODS, UFUNCS, numpy_function
 from jitgrad.ops.rules import Constant, Custom, Elementwise, cast_like, dtype_of, sum_to, zeros_like
+from jitgrad.ops.symbolic import Expr, current
 
 LN2, LN10, PI = float(np.log(2.0)), float(np.log(10.0)), float(np.pi)
 
@@ -149,22 +151,28 @@ FUNCTIONS[np.sinc] = sinc
 
 # Extrema. A tie is shared evenly; but a tie with a literal 0, as in the relu `maximum(x, 0)`, gives 0.
 def _is_zero(x: object) -> bool:
-    return isinstance(x, int | float) and not isinstance(x, bool) and x == 0
+    """Whether an operand is a 0 of the program text: a number, or an array of zeros made here."""
+    if isinstance(x, Expr):
+        maker = current().maker(x)
+        zero = maker.args[0] if maker is not None and maker.op.name == "broadcast_to" else None
+        return isinstance(zero, Const) and zero.value == 0
+    return isinstance(x, int | float | np.number) and not isinstance(x, bool) and x == 0
 
 
-def _extremum(ufunc: np.ufunc, better: Callable) -> Op:
+def _extremum(ufunc: np.ufunc, better: Callable, nan_wins: bool = True) -> Op:
     def weight(z, x, y):
         number = dtype_of(z).type
         tie = number(0 if _is_zero(x) or _is_zero(y) else 0.5)
-        return np.where(better(x, y), number(1), np.where(x == y, tie, number(0)))
+        wins = better(x, y) | np.isnan(x) if nan_wins else better(x, y)
+        return np.where(wins, number(1), np.where(x == y, tie, number(0)))
 
     return elementwise(ufunc, weight, lambda z, x, y: weight(z, y, x), masks=True)
 
 
 maximum = _extremum(np.maximum, np.greater)
 minimum = _extremum(np.minimum, np.less)
-fmax = _extremum(np.fmax, lambda x, y: (x > y) | np.isnan(y))
-fmin = _extremum(np.fmin, lambda x, y: (x < y) | np.isnan(y))
+fmax = _extremum(np.fmax, lambda x, y: (x > y) | np.isnan(y), nan_wins=False)
+fmin = _extremum(np.fmin, lambda x, y: (x < y) | np.isnan(y), nan_wins=False)
 
 # Piecewise constant.
 sign = constant(np.sign)
@@ -281,6 +289,8 @@ stop_gradient = Op("stop_gradient", same_type, _identity, Constant())
 @numpy_function(np.nan_to_num)
 def nan_to_num(x, copy=True, nan=0.0, posinf=None, neginf=None):
     """NaN and infinities replaced by numbers, which have no derivative."""
+    if dtype_of(x).kind != "f":
+        return x
     info = np.finfo(dtype_of(x))
     high = float(info.max) if posinf is None else posinf
     low = float(info.min) if neginf is None else neginf
@@ -290,4 +300,6 @@ def nan_to_num(x, copy=True, nan=0.0, posinf=None, neginf=None):
 @numpy_function(np.round, np.around, method="round")
 def round_(x, decimals=0):
     """Piecewise constant."""
+    if dtype_of(x).kind in "iu":
+        return x
     return np.rint(x) if decimals == 0 else np.rint(x * 10.0**decimals) / 10.0**decimals

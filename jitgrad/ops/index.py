@@ -25,7 +25,8 @@ from jitgrad.ops.create import arange, iota
 from jitgrad.ops.infer import broadcast
 from jitgrad.ops.registry import FUNCTIONS, METHODS, numpy_function
 from jitgrad.ops.rules import Constant, Custom, Linear, dtype_of, shape_of, sum_to
-from jitgrad.ops.shape import greatest, least, ravel, reshape
+from jitgrad.ops.shape import ravel, reshape
+from jitgrad.ops.slices import known, plain_bounds, slice_bounds
 from jitgrad.ops.symbolic import Expr, as_arg, current
 
 
@@ -176,16 +177,12 @@ def flatnonzero(a):
 
 def parse_index(x, index) -> tuple[tuple, list]:
     """Pattern and operands of an index of NumPy's; run-time bounds are clamped, and numbers are checked."""
-    parts = list(index) if isinstance(index, tuple) else [index]
-    parts = [np.asarray(p) if isinstance(p, list | range) else p for p in parts]
-    parts = _expand_masks(parts)
     lengths = shape_of(x)
+    parts = _expand_masks(_as_parts(index), lengths)
     used = sum(1 for p in parts if p is not None and p is not Ellipsis)
     if used > len(lengths):
-        raise IndexError(
-            f"too many indices for array: array is {len(lengths)}-dimensional, but {used} were indexed"
-            f"\n  {current().loc}"
-        )
+        message = f"too many indices for array: array is {len(lengths)}-dimensional, but {used} were indexed"
+        raise IndexError(f"{message}\n  {current().loc}")
     fill = [slice(None)] * (len(lengths) - used)
     where = next((k for k, p in enumerate(parts) if p is Ellipsis), None)
     parts = parts + fill if where is None else parts[:where] + fill + parts[where + 1 :]
@@ -202,7 +199,7 @@ def parse_index(x, index) -> tuple[tuple, list]:
         length = lengths[axis]
         if isinstance(part, slice):
             start, count, step = slice_bounds(part, length)
-            pattern.append(("slice", operand(start), operand(count), step, _plain_bounds(part)))
+            pattern.append(("slice", operand(start), operand(count), step, plain_bounds(part)))
         elif not shape_of(part):
             pattern.append(("at", operand(_checked_number(part, length, axis))))
         else:
@@ -211,10 +208,23 @@ def parse_index(x, index) -> tuple[tuple, list]:
     return tuple(pattern), operands
 
 
-def _expand_masks(parts: list) -> list:
-    out = []
-    for part in parts:
+def _as_parts(index) -> list:
+    """The parts of an index, lists among them as arrays."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return [np.asarray(p) if isinstance(p, list | tuple | range) else p for p in parts]
+
+
+def _expand_masks(parts: list, lengths: tuple | None = None) -> list:
+    """Masks as arrays of indices, after making sure that they are as long as the axes that they stand for."""
+    out: list = []
+    ellipsis = next((k for k, p in enumerate(parts) if p is Ellipsis), len(parts))
+    for k, part in enumerate(parts):
         if shape_of(part) and dtype_of(part) == np.bool_:
+            if lengths is not None:
+                after = sum(_axes_of(p) for p in parts[k:])
+                before = sum(1 for p in out if p is not None and p is not Ellipsis)
+                first = len(lengths) - after if k > ellipsis else before
+                _check_mask(part, lengths, first)
             out.extend(nonzero(part))
         elif isinstance(part, bool | np.bool_):
             raise IndexError("a single boolean as an index is not supported")
@@ -223,83 +233,25 @@ def _expand_masks(parts: list) -> list:
     return out
 
 
-def slice_bounds(s: slice, length) -> tuple:
-    """Start, count and step of a slice of an axis, clamped as Python clamps them."""
-    step = 1 if s.step is None else s.step
-    if isinstance(step, Expr):
-        step = step.__index__()
-    step = int(step)
-    if step == 0:
-        raise ValueError("slice step cannot be zero")
-    if _known(length) and _known(s.start) and _known(s.stop):
-        r = range(*slice(s.start, s.stop, step).indices(int(length)))
-        return (r.start if len(r) else 0), len(r), step
-    every = abs(step)
-    if step == 1 and _known(s.start) and _known(s.stop):
-        start, count = _forward_span(s.start or 0, s.stop, length)
-        return start, count, step
-    if s.start is None and s.stop is None:
-        count = length if every == 1 else (length + (every - 1)) // every
-        return (0 if step > 0 else length - 1), count, step
-    if step > 0:
-        start = _clamped(s.start, length, 0, 0, length)
-        span = _clamped(s.stop, length, length, 0, length) - start
-    else:
-        start = _clamped(s.start, length, length - 1, -1, length - 1)
-        span = start - _clamped(s.stop, length, -1, -1, length - 1)
-    span = greatest(span, 0)
-    return start, (span if every == 1 else (span + (every - 1)) // every), step
+def _axes_of(part) -> int:
+    if part is None or part is Ellipsis:
+        return 0
+    return len(shape_of(part)) if shape_of(part) and dtype_of(part) == np.bool_ else 1
 
 
-def _forward_span(start: int, stop: int | None, length) -> tuple:
-    """Start and count of `start:stop` with plain numbers, in as few operations as it takes.
-
-    A start behind the end stays as it is: the count is 0 there.
-    """
-    if start < 0:
-        first = greatest(length + start, 0)
-        end = length if stop is None else _clamped(stop, length, length, 0, length)
-        return first, (length - first if stop is None else greatest(end - first, 0))
-    if stop is None:
-        return start, (length if start == 0 else greatest(length - start, 0))
-    if stop < 0:
-        return start, greatest(length - (start - stop), 0)
-    if stop <= start:
-        return start, 0
-    return start, greatest(least(length, stop) - start, 0) if start else least(length, stop)
-
-
-def _plain_bounds(s: slice) -> tuple | None:
-    """The bounds of a slice, where they are plain numbers."""
-    if not (_known(s.start) and _known(s.stop) and _known(s.step)):
-        return None
-    return tuple(None if b is None else int(b) for b in (s.start, s.stop))
-
-
-def _clamped(bound, length, default, low, high):
-    """A slice's bound as a number within [low, high]; negative ones count from the end."""
-    if bound is None:
-        return default
-    if not isinstance(bound, Expr):
-        bound = int(bound)
-        if bound == 0 and low == 0:
-            return 0
-        return greatest(length + bound, low) if bound < 0 else least(bound, high)
-    if bound.ndim or bound.dtype.kind not in "iu":
-        raise TypeError("slice indices must be integers or None or have an __index__ method")
-    wrapped = np.where(bound < 0, bound + length, bound)
-    return least(greatest(wrapped, low), high)
-
-
-def _known(n) -> bool:
-    return n is None or isinstance(n, int | np.integer)
+def _check_mask(mask, lengths: tuple, first: int) -> None:
+    for axis, n in enumerate(shape_of(mask), start=first):
+        if axis >= len(lengths):
+            raise IndexError(f"too many indices for array: array is {len(lengths)}-dimensional\n  {current().loc}")
+        a, b = (m.value if isinstance(m, Expr) else m for m in (lengths[axis], n))
+        require_equal(a, b, (), "mask", axis=axis)
 
 
 def _checked_number(part, length, axis: int):
     """A single index, from 0 up; `IndexError` if it is out of range."""
     if not isinstance(part, Expr):
         part = int(part.__index__())
-        if _known(length):
+        if known(length):
             if not -length <= part < length:
                 raise IndexError(f"index {part} is out of bounds for axis {axis} with size {length}\n  {current().loc}")
             return part % length
@@ -322,7 +274,7 @@ def _checked_array(part, length, axis: int):
             return part.astype(np.int64)
         low, high = int(part.min()), int(part.max())
         message = f"index {high if high >= -low else low} is out of bounds for axis {axis}"
-        if _known(length):
+        if known(length):
             if high >= length or low < -length:
                 raise IndexError(f"{message} with size {length}\n  {current().loc}")
         else:
@@ -383,15 +335,14 @@ def concrete_pattern(lengths: tuple[int, ...], index) -> tuple[tuple, list]:
             raise IndexError(f"index {index} is out of bounds for axis 0 with size {n}")
         pattern = (("at", 0), *(("slice", 2 * k + 1, 2 * k + 2, 1) for k in range(len(rest))))
         return pattern, [index % n, *(m for length in rest for m in (0, length))]
-    parts = _expand_masks(
-        [np.asarray(p) if isinstance(p, list | range) else p for p in (index if isinstance(index, tuple) else (index,))]
-    )
+    parts = _as_parts(index)
+    np.broadcast_to(np.False_, lengths)[tuple(parts)]  # NumPy's own checks
+    parts = _expand_masks(parts)
     used = sum(1 for p in parts if p is not None and p is not Ellipsis)
     fill = [slice(None)] * (len(lengths) - used)
     where = next((k for k, p in enumerate(parts) if p is Ellipsis), None)
     parts = parts + fill if where is None else parts[:where] + fill + parts[where + 1 :]
     parts = [p if p is None or isinstance(p, slice) else np.asarray(p) for p in parts]
-    np.broadcast_to(np.False_, lengths)[tuple(parts)]  # NumPy's own checks
     pattern, operands, axis = [], [], 0
     for part in parts:
         if part is None:
@@ -458,6 +409,7 @@ def take_along_axis(arr, indices, axis=-1):
 def assign(x, index, value):
     """`x` with `value` at the index: what an in-place write makes of `x`."""
     if isinstance(index, Expr) and index.dtype == BOOL and index.ndim == len(shape_of(x)) and not shape_of(value):
+        _check_mask(index, shape_of(x), 0)
         return FUNCTIONS[np.where](index, METHODS["astype"](_expr(value), dtype_of(x)), x)
     pattern, operands = parse_index(x, index)
     value = _expr(value)

@@ -11,7 +11,7 @@ from jitgrad.ops.create import arange, diagonals
 from jitgrad.ops.infer import broadcast, normalize_axes, normalize_axis
 from jitgrad.ops.reduce import root
 from jitgrad.ops.registry import METHODS, UFUNCS, numpy_function
-from jitgrad.ops.rules import Bilinear, dtype_of, shape_of, sum_to
+from jitgrad.ops.rules import Bilinear, dtype_of, is_one, shape_of, sum_to
 from jitgrad.ops.shape import expand_dims, greatest, least, product, reshape, transpose
 from jitgrad.ops.symbolic import as_arg, is_building
 
@@ -121,6 +121,7 @@ def tensordot(a, b, axes=2):
     right = tuple(normalize_axis(k, m) for k in right)
     if len(left) != len(right):
         raise ValueError("shape-mismatch for sum")
+    _require_lengths(a, b, zip(left, right, strict=True), "tensordot")
     kept_a = tuple(k for k in range(n) if k not in left)
     kept_b = tuple(k for k in range(m) if k not in right)
     shape_a, shape_b = shape_of(a), shape_of(b)
@@ -134,19 +135,42 @@ def tensordot(a, b, axes=2):
     return reshape(matmul_(x, y), out)
 
 
+def _require_lengths(a, b, pairs, kind: str, ones: bool = False, **words) -> None:
+    """Make sure that axes which are contracted are of one length (with `ones`, a length of one broadcasts)."""
+    if not is_building():
+        for i, j in pairs:
+            n, m = shape_of(a)[i], shape_of(b)[j]
+            if n != m and not (ones and 1 in (n, m)):
+                tensordot = kind == "tensordot"
+                raise ValueError("shape-mismatch for sum" if tensordot else "operands could not be broadcast together")
+        return
+    x, y = as_arg(a), as_arg(b)
+    for i, j in pairs:
+        n, m = x.type.shape[i], y.type.shape[j]
+        if not (ones and (is_one(n) or is_one(m))):
+            require_equal(n, m, (x, y), kind, **words)
+
+
 @numpy_function(np.einsum)
 def einsum(subscripts, *operands, optimize=False, **options):
     """`np.einsum` in its string form, with `...`; more than two operands are contracted from the left."""
     if not isinstance(subscripts, str) or options:
         operands[0]._unsupported("np.einsum in this form")
     operands = list(operands)
+    dtype = np.result_type(*map(dtype_of, operands))
     inputs, output = _parse(subscripts.replace(" ", ""), [len(shape_of(x)) for x in operands])
+    places = [(c, x, k) for term, x in zip(inputs, operands, strict=True) for k, c in enumerate(term)]
+    for p, (c, x, k) in enumerate(places):
+        for d, y, j in places[p + 1 :]:
+            if c == d:
+                _require_lengths(x, y, [(k, j)], "einsum", ones=True, letter=c)
     while len(operands) > 1:
         later = set("".join(inputs[2:])) | set(output)
         kept = "".join(dict.fromkeys(c for c in inputs[0] + inputs[1] if c in later))
         z = _einsum_pair(inputs[0], inputs[1], kept, operands[0], operands[1])
         operands[:2], inputs[:2] = [z], [kept]
-    return _einsum_one(inputs[0], output, operands[0])
+    z = _einsum_one(inputs[0], output, operands[0])
+    return z if dtype_of(z) == dtype else METHODS["astype"](z, dtype)  # sums of small integers stay small here
 
 
 def _parse(subscripts: str, ranks: list[int]) -> tuple[list[str], str]:
@@ -204,13 +228,13 @@ def _einsum_pair(left: str, right: str, output: str, x, y):
     rows = [c for c in left if c not in right]
     columns = [c for c in right if c not in left]
     length = {c: n for c, n in zip(right, shape_of(y), strict=True)}
-    length |= {c: n for c, n in zip(left, shape_of(x), strict=True) if not (c in length and _one(n))}
+    length |= {c: n for c, n in zip(left, shape_of(x), strict=True) if not (c in length and is_one(n))}
     if not inside:  # nothing to contract: a broadcast product
         order = batch + rows + columns
         z = np.multiply(_aligned(x, left, order), _aligned(y, right, order))
         return _einsum_one("".join(order), output, z)
     for c in shared:  # a contracted axis of length one broadcasts, too
-        if _one(shape_of(x)[left.index(c)]) != _one(shape_of(y)[right.index(c)]):
+        if is_one(shape_of(x)[left.index(c)]) != is_one(shape_of(y)[right.index(c)]):
             x, y = _grown(x, left, c, length), _grown(y, right, c, length)
     x = transpose(x, tuple(left.index(c) for c in batch + rows + inside))
     y = transpose(y, tuple(right.index(c) for c in batch + inside + columns))
@@ -219,10 +243,6 @@ def _einsum_pair(left: str, right: str, output: str, x, y):
     y = reshape(y, (*b, product(s), product(k)))
     z = reshape(matmul_(x, y), (*b, *r, *k))
     return _einsum_one("".join(batch + rows + columns), output, z)
-
-
-def _one(n) -> bool:
-    return isinstance(n, int) and n == 1
 
 
 def _grown(x, term: str, c: str, length: dict):
@@ -282,6 +302,7 @@ def norm(x, ord=None, axis=None, keepdims=False):
     """The 2-norm of vectors, the Frobenius norm of matrices, or the norm `ord` of vectors; 0 at 0 has derivative 0."""
     n = len(shape_of(x))
     axes = normalize_axes(axis, n)
+    x = x if dtype_of(x).kind == "f" else METHODS["astype"](x, np.dtype(np.float64))
     if ord is None or (ord == 2 and len(axes) == 1) or (ord == "fro" and len(axes) == 2):
         return root(np.sum(np.square(x), axis=axes, keepdims=keepdims))
     if len(axes) == 1:

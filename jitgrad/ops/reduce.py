@@ -131,6 +131,8 @@ def prod(a, axis=None, dtype=None, out=None, keepdims=False):
 def _ties(z, x, axis, keepdims):
     """The weight of each element: 1 / (number of ties) where it is extreme, else 0."""
     hit = np.equal(x, spread(z, x, axis, keepdims))
+    if dtype_of(x).kind == "f":
+        hit = hit | np.isnan(x)  # NaN is the extremum of what holds one
     count = np.sum(hit, axis=axis, keepdims=True)
     number = dtype_of(x).type
     return np.where(hit, number(1) / METHODS["astype"](count, dtype_of(x)), number(0))

@@ -17,6 +17,7 @@ from jitgrad.ir.graph import UNKNOWN, Arg, Const, Loc, Node, Value
 from jitgrad.ir.op import Op
 from jitgrad.ir.types import INT64, Type
 from jitgrad.ops.arraylike import ArrayLike
+from jitgrad.ops.registry import METHODS
 
 _state = threading.local()
 
@@ -249,7 +250,15 @@ class Expr(ArrayLike):
         return f"<traced {self.value.name or 'value'}: {self.dtype}, {self.ndim}-d>"
 
     def __format__(self, spec: str) -> str:
+        if not self.ndim and self.dtype.kind in "biu":
+            raise NeedStatic(self.value, "a value as text")
         return repr(self)
+
+    def __copy__(self):
+        return METHODS["copy"](self)
+
+    def __deepcopy__(self, memo: dict):
+        return METHODS["copy"](self)
 
 
 def as_arg(x: object) -> Arg:

@@ -10,11 +10,11 @@ from jitgrad.errors import UnsupportedError
 from jitgrad.ir.types import FLOAT64, INT64
 from jitgrad.ops.symbolic import Expr, current
 from jitgrad.trace.arrays import ReadOnlyMark
-from jitgrad.trace.externals import is_fixed
+from jitgrad.trace.externals import is_fixed, is_special
+from jitgrad.trace.guards import MISSING, Place, above, find, find_in
 from jitgrad.trace.math_names import as_python, scalar
 from jitgrad.trace.values import own, refuse
 
-_MISSING = object()
 _OUTSIDE = (
     "an attribute of {} is set, an object that existed before the call; a compiled function can't do that: "
     "return the "
@@ -37,6 +37,14 @@ def load(frame, obj: object, name: str) -> object:
     """`obj.name`."""
     if isinstance(obj, Expr):
         return _of_array(obj, name)
+    try:
+        return _load(frame, obj, name)
+    except AttributeError:
+        frame.trace.externals.missing(obj, name)
+        raise
+
+
+def _load(frame, obj: object, name: str) -> object:
     kind = type(obj)
     externals = frame.trace.externals
     if kind is types.ModuleType:
@@ -45,7 +53,11 @@ def load(frame, obj: object, name: str) -> object:
         return value if fixed else externals.attribute(obj, name, value)
     if isinstance(obj, type):
         return _of_class(externals, obj, name)
-    if kind.__module__ == "builtins" or isinstance(obj, ReadOnlyMark) or kind is super:
+    if kind is super:
+        return _of_bases(frame, externals, obj, name)
+    if isinstance(obj, ReadOnlyMark) and is_special(obj):
+        externals.of_class(kind.__bases__[1], name)
+    if kind.__module__ == "builtins" or isinstance(obj, ReadOnlyMark):
         return getattr(obj, name)
     return _of_instance(frame, externals, obj, kind, name)
 
@@ -71,14 +83,6 @@ def _item(obj: Expr) -> Expr:
     return x if x.dtype == np.bool_ else as_python(x, FLOAT64 if x.dtype.kind == "f" else INT64)
 
 
-def find(kind: type, name: str) -> tuple[object, type | None]:
-    """What a class has under a name, and which of its bases has it."""
-    for base in kind.__mro__:
-        if name in base.__dict__:
-            return base.__dict__[name], base
-    return _MISSING, None
-
-
 def _is_data(raw: object) -> bool:
     return not hasattr(type(raw), "__get__")
 
@@ -86,30 +90,55 @@ def _is_data(raw: object) -> bool:
 def _of_class(externals, obj: type, name: str) -> object:
     raw, base = find(obj, name)
     value = getattr(obj, name)
-    if raw is _MISSING or is_fixed(base.__module__) or base.__module__ == "builtins" or externals.is_inside(base):
+    if raw is MISSING or is_fixed(base.__module__) or base.__module__ == "builtins" or externals.is_inside(base):
         return value
     if _is_data(raw) or isinstance(raw, types.FunctionType | staticmethod):
         return externals.attribute(obj, name, value)
+    externals.of_class(obj, name)
     return value
+
+
+def _of_bases(frame, externals, obj: super, name: str) -> object:
+    cls, owner = obj.__thisclass__, obj.__self__
+    kind = obj.__self_class__
+    raw, base = find_in(above(cls, kind), name)
+    if raw is not MISSING and not is_fixed(base.__module__) and base.__module__ != "builtins":
+        externals.of_bases(cls, kind, name)
+        if isinstance(raw, property) and isinstance(raw.fget, types.FunctionType):
+            return frame.trace.call(frame, raw.fget, (owner,), {})
+    return getattr(obj, name)
 
 
 def _of_instance(frame, externals, obj: object, kind: type, name: str) -> object:
     raw, base = find(kind, name)
     outside = externals.is_outside(obj)
     if isinstance(raw, property) and isinstance(raw.fget, types.FunctionType) and not is_fixed(base.__module__):
+        externals.special(obj, name)
         return frame.trace.call(frame, raw.fget, (obj,), {})
     of_instance = getattr(obj, "__dict__", {})
     if name in of_instance:
         return externals.attribute(obj, name, of_instance[name]) if outside else of_instance[name]
-    if raw is not _MISSING and not externals.is_inside(base) and not is_fixed(base.__module__):
-        if _is_data(raw):  # data of the class
-            return externals.attribute(obj if outside else kind, name, raw)
-        if isinstance(raw, types.FunctionType):
-            externals.attribute(kind, name, raw)  # a guard on the method
-            return types.MethodType(raw, obj)
+    users = raw is not MISSING and not externals.is_inside(base) and not is_fixed(base.__module__)
+    if users and _is_data(raw):  # data of the class
+        return externals.attribute(obj if outside else kind, name, raw)
+    if users and isinstance(raw, types.FunctionType):
+        externals.special(obj, name)
+        externals.unshadowed(obj, name)
+        externals.register(raw, name)
+        return types.MethodType(raw, obj)
     value = getattr(obj, name)
-    if outside and not isinstance(value, types.MethodType | types.BuiltinMethodType):
+    if isinstance(value, types.MethodType | types.BuiltinMethodType):  # made anew each time
+        if users:
+            externals.special(obj, name)
+            externals.unshadowed(obj, name)
+        elif outside and raw is MISSING and isinstance(value, types.MethodType):  # of `__getattr__`
+            for part in ("__func__", "__self__"):
+                externals.rely(Place(getattr, Place(getattr, obj, name), part), getattr(value, part), f"{name}.{part}")
+        return value
+    if outside:
         return externals.attribute(obj, name, value)
+    if users:
+        externals.of_class(kind, name)
     return value
 
 
@@ -128,10 +157,12 @@ def store(frame, obj: object, name: str, value: object) -> None:
         refuse(_OUTSIDE.format(externals.path(obj)))
     raw, base = find(type(obj), name)
     if isinstance(raw, property) and isinstance(raw.fset, types.FunctionType) and not is_fixed(base.__module__):
+        externals.of_class(type(obj), name)
         frame.trace.call(frame, raw.fset, (obj, value), {})
         return
     setter, base = find(type(obj), "__setattr__")
     if isinstance(setter, types.FunctionType) and not is_fixed(base.__module__) and base.__module__ != "builtins":
+        externals.of_class(type(obj), "__setattr__")
         frame.trace.call(frame, setter, (obj, name, value), {})
         return
     setattr(obj, name, value)
@@ -159,12 +190,12 @@ def load_item(frame, obj: object, index: object) -> object:
         index = slice(
             *(frame.trace.demand(i, "slicing a Python sequence") for i in (index.start, index.stop, index.step))
         )
-    method, base = find(type(obj), "__getitem__")
+    method, base = frame.trace.externals.special(obj, "__getitem__")
     if isinstance(method, types.FunctionType) and not is_fixed(base.__module__):
         return frame.trace.call(frame, method, (obj, index), {})
     value = obj[index]
     externals = frame.trace.externals
-    if externals.is_outside(obj) and isinstance(value, np.ndarray | float | list | dict | tuple):
+    if externals.is_outside(obj) and not isinstance(obj, type) and not isinstance(index, Expr):
         return externals.item(obj, index, value)
     return value
 
@@ -181,7 +212,7 @@ def store_item(frame, obj: object, index: object, value: object) -> None:
     if isinstance(index, Expr) and isinstance(obj, list | dict):
         index = frame.trace.demand(index, "indexing a Python container")
     externals = frame.trace.externals
-    method, base = find(type(obj), "__setitem__")
+    method, base = frame.trace.externals.special(obj, "__setitem__")
     if isinstance(method, types.FunctionType) and not is_fixed(base.__module__) and not isinstance(obj, ReadOnlyMark):
         frame.trace.call(frame, method, (obj, index, value), {})
         return

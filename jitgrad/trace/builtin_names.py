@@ -51,6 +51,7 @@ def _isinstance(frame, obj, kind):
         if obj.dtype == np.bool_ and not obj.ndim:
             return issubclass(bool, kind) or issubclass(np.bool_, kind)
         return issubclass(python_type(obj), kind) or (isinstance(kind, type) and issubclass(kind, Expr))
+    frame.trace.externals.of_type(obj)
     return isinstance(obj, kind)
 
 
@@ -59,6 +60,7 @@ def _type(frame, *args):
     if len(args) == 1 and isinstance(args[0], Expr):
         return python_type(args[0])
     if len(args) == 1:
+        frame.trace.externals.of_type(args[0])
         copies = {ReadOnlyList: list, ReadOnlyDict: dict, ReadOnlySet: set}
         return copies.get(type(args[0]), type(args[0]))
     return type(*args)

@@ -15,10 +15,10 @@ from jitgrad.errors import TraceError
 from jitgrad.ops.symbolic import Expr, current
 from jitgrad.trace import generators, numpy_names
 from jitgrad.trace.arrays import is_of
-from jitgrad.trace.attributes import find
 from jitgrad.trace.binding import bind_arguments, signature
-from jitgrad.trace.builtin_names import BUILTINS, refusal
+from jitgrad.trace.builtin_names import BUILTINS, python_type, refusal
 from jitgrad.trace.externals import is_fixed
+from jitgrad.trace.guards import Place, find
 from jitgrad.trace.frame import MAX_DEPTH, Frame, Return, evaluate, run
 from jitgrad.trace.numpy_names import is_numpy
 from jitgrad.trace.object_names import COPIES, check_native, dispatched
@@ -62,13 +62,21 @@ def call(frame: Frame, function: object, args: tuple, kwargs: dict) -> object:
     if isinstance(function, types.FunctionType):
         chosen = dispatched(function, args)
         if chosen is not None:
+            kind = python_type(args[0]) if isinstance(args[0], Expr) else type(args[0])
+            trace.externals.rely(Place(_dispatch, function, kind), chosen, f"{function.__name__} of {kind.__name__}")
             return call(frame, chosen, args, kwargs)
         return _call_function(frame, function, args, kwargs)
     if isinstance(function, types.MethodType):
         return call(frame, function.__func__, (function.__self__, *args), kwargs)
     if isinstance(function, functools.partial):
-        return call(frame, function.func, (*function.args, *args), {**function.keywords, **kwargs})
+        parts = [getattr(function, name) for name in _PARTS]
+        if trace.externals.is_outside(function):
+            parts = [trace.externals.attribute(function, n, x) for n, x in zip(_PARTS, parts, strict=True)]
+        return call(frame, parts[0], (*parts[1], *args), {**parts[2], **kwargs})
     if hasattr(type(function), "__jitgrad_trace__"):  # a derivative: it becomes part of the program
+        inner = getattr(function, "function", None)
+        if trace.externals.is_outside(function) and not isinstance(inner, types.FunctionType):
+            trace.externals.register(inner, trace.externals.path(function))
         return function.__jitgrad_trace__(*args, **kwargs)
     inner, elementwise = python_function(function)
     if inner is not None:
@@ -79,10 +87,17 @@ def call(frame: Frame, function: object, args: tuple, kwargs: dict) -> object:
             trace.elementwise = before
     if isinstance(function, type):
         return _instantiate(frame, function, args, kwargs)
-    method, base = find(type(function), "__call__")
+    method, base = trace.externals.special(function, "__call__")
     if isinstance(method, types.FunctionType) and not is_fixed(base.__module__):
         return call(frame, method, (function, *args), kwargs)
     return native(frame, function, args, kwargs)
+
+
+_PARTS = ("func", "args", "keywords")
+
+
+def _dispatch(function: object, kind: type) -> object:
+    return function.dispatch(kind)
 
 
 # Functions that run over what they are given, besides those of itertools.
@@ -96,7 +111,7 @@ def outside_items(frame: Frame, x: object) -> object:
     """The items of an object that existed before the call, if it is iterable; else the object itself."""
     if isinstance(x, type | types.FunctionType | types.MethodType | functools.partial) or not hasattr(x, "__iter__"):
         return x
-    method, base = find(type(x), "__iter__")
+    method, base = frame.trace.externals.special(x, "__iter__")
     if isinstance(method, types.FunctionType) and not is_fixed(base.__module__):
         return call(frame, method, (x,), {})
     return list(frame.trace.externals.iteration(x, iter(x)))
@@ -227,13 +242,13 @@ def make_function(frame: Frame, node: ast.FunctionDef | ast.Lambda, owner: objec
 def _instantiate(frame: Frame, cls: type, args: tuple, kwargs: dict) -> object:
     """An instance; a constructor written in Python is evaluated."""
     init, base = find(cls, "__init__")
+    if init is not object.__init__:
+        frame.trace.externals.of_class(cls, "__init__")
     plain = type(cls).__call__ is type.__call__ and cls.__new__ is object.__new__
     if plain and isinstance(init, types.FunctionType) and not is_fixed(base.__module__):
         traced = init in TRACED
         if traced or source_of(init) is not None:
             obj = object.__new__(cls)
-            if not traced:
-                frame.trace.externals.attribute(cls, "__init__", init)
             call(frame, init, (obj, *args), kwargs)
             return obj
     return native(frame, cls, args, kwargs)

@@ -15,7 +15,7 @@ from jitgrad.ir.graph import Value, used
 from jitgrad.ops.shape import axis_length
 from jitgrad.ops.symbolic import Builder, Expr, NeedStatic, building
 from jitgrad.trace.calls import call
-from jitgrad.trace.externals import Guard, Hidden
+from jitgrad.trace.guards import Guard, Hidden
 from jitgrad.trace.frame import MAX_DEPTH, Frame, Trace
 from jitgrad.trace.readonly import thaw
 from jitgrad.trace.source import Scope
@@ -140,6 +140,7 @@ def note_outside(trace: Trace, x: object, path: str) -> None:
     externals = trace.externals
     if isinstance(x, types.MethodType):
         externals.register(x.__self__, "self")
+        externals.register(x, path)
     elif isinstance(x, list | tuple):
         for k, e in enumerate(x):
             note_outside(trace, e, f"{path}[{k}]")

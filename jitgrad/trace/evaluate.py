@@ -11,9 +11,10 @@ import types
 import numpy as np
 
 from jitgrad.errors import JitgradError
+from jitgrad.ops.control import require
+from jitgrad.ops.elementwise import as_bool
 from jitgrad.ops.symbolic import Expr, NeedStatic, current
 from jitgrad.trace import attributes
-from jitgrad.trace.attributes import find
 from jitgrad.trace.calls import call, make_function
 from jitgrad.trace.expressions import BINARY_NAMED, at, iterate, operate, truth, user_method
 from jitgrad.trace.frame import BREAK, CONTINUE, Frame, Return, evaluate, run, statement
@@ -149,7 +150,7 @@ def augmented(frame: Frame, node: ast.AugAssign) -> None:
 def _in_place(frame: Frame, node: ast.AugAssign, op: tuple, old: object, other: object) -> object:
     _, function, dunder, *ordinary = op
     at(frame, node)
-    method = user_method(old, dunder)
+    method = user_method(frame, old, dunder)
     if method is not None:
         return call(frame, method, (old, other), {})
     if isinstance(old, Cell) or (isinstance(old, list | dict | set) and not isinstance(other, Expr)):
@@ -276,7 +277,12 @@ def import_from(frame: Frame, node: ast.ImportFrom) -> None:
 
 @statement(ast.Assert)
 def assert_(frame: Frame, node: ast.Assert) -> None:
-    if not truth(frame, node.test, evaluate(frame, node.test), "an `assert`"):
+    test = evaluate(frame, node.test)
+    if isinstance(test, Expr) and not test.ndim and frame.trace.is_run_time(test):
+        message = f": {node.msg.value}" if isinstance(node.msg, ast.Constant) else ""
+        require(as_bool(test), f"assertion failed{message}".replace("{", "{{").replace("}", "}}"))
+        return
+    if not truth(frame, node.test, test, "an `assert`"):
         raise AssertionError(*(() if node.msg is None else (evaluate(frame, node.msg),)))
 
 
@@ -346,7 +352,7 @@ def _with(frame: Frame, node: ast.With, k: int) -> object:
         return run(frame, node.body)
     item = node.items[k]
     manager = evaluate(frame, item.context_expr)
-    enter, exit_ = find(type(manager), "__enter__")[0], find(type(manager), "__exit__")[0]
+    enter, exit_ = (frame.trace.externals.special(manager, name)[0] for name in ("__enter__", "__exit__"))
     if not callable(enter) or not callable(exit_):
         raise TypeError(f"{type(manager).__name__!r} object does not support the context manager protocol")
     value = call(frame, types.MethodType(enter, manager), (), {})

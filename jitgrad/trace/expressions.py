@@ -11,7 +11,6 @@ import numpy as np
 from jitgrad.ops.symbolic import Expr, current
 from jitgrad.trace import attributes
 from jitgrad.trace.arrays import as_array, holds_expr
-from jitgrad.trace.attributes import find
 from jitgrad.trace.calls import call, make_function, outside_items
 from jitgrad.trace.externals import is_fixed
 from jitgrad.trace.frame import Frame, evaluate, expression
@@ -107,7 +106,7 @@ def operate(frame: Frame, entry: tuple, left: object, right: object) -> object:
         return own(function(left, right))
     if not (isinstance(left, _NUMBERS) and isinstance(right, _NUMBERS)):
         for obj, dunder, other in ((left, forward, right), (right, backward, left)):
-            method = user_method(obj, dunder)
+            method = user_method(frame, obj, dunder)
             if method is not None:
                 result = call(frame, method, (obj, other), {})
                 if result is not NotImplemented:
@@ -115,11 +114,11 @@ def operate(frame: Frame, entry: tuple, left: object, right: object) -> object:
     return own(function(left, right))
 
 
-def user_method(obj: object, name: str) -> types.FunctionType | None:
+def user_method(frame: Frame, obj: object, name: str) -> types.FunctionType | None:
     """A special method that a class defines in Python."""
     if isinstance(obj, _NUMBERS):
         return None
-    method, base = find(type(obj), name)
+    method, base = frame.trace.externals.special(obj, name)
     if isinstance(method, types.FunctionType) and not is_fixed(base.__module__):
         return method
     return None
@@ -132,7 +131,7 @@ def unary(frame: Frame, node: ast.UnaryOp) -> object:
     if isinstance(node.op, ast.Not):
         return own(np.logical_not(x)) if is_run_time(frame, x) else not truth(frame, node, x, "`not`")
     function, dunder = UNARY[type(node.op)]
-    method = user_method(x, dunder)
+    method = user_method(frame, x, dunder)
     return own(function(x)) if method is None else call(frame, method, (x,), {})
 
 
@@ -150,8 +149,12 @@ def truth(frame: Frame, node: ast.AST, x: object, use: str) -> bool:
             )
         at(frame, node)
         return bool(frame.trace.demand(x, use, _WAYS_OUT.get(use, "")))
-    method = user_method(x, "__bool__")
-    return bool(x) if method is None else bool(call(frame, method, (x,), {}))
+    for dunder in ("__bool__", "__len__"):
+        method = user_method(frame, x, dunder)
+        if method is not None:
+            result = call(frame, method, (x,), {})
+            return truth(frame, node, result, use) if isinstance(result, Expr) else bool(result)
+    return bool(x)
 
 
 _CHOICE = "np.where(condition, a, b) computes both and selects"
@@ -224,9 +227,14 @@ def _contains(frame: Frame, container: object, item: object) -> bool:
         if any(item is e for e in container if not isinstance(container, str)):
             return True
         item = frame.trace.demand(item, "`in`")
-    method = user_method(container, "__contains__")
-    found = item in container if method is None else call(frame, method, (container, item), {})
-    return bool(found)
+    method = user_method(frame, container, "__contains__")
+    if method is not None:
+        return bool(call(frame, method, (container, item), {}))
+    found = item in container
+    externals = frame.trace.externals
+    if externals.is_outside(container) and not isinstance(container, type):
+        externals.answer(operator.contains, container, item, found, f"{item!r} in {externals.path(container)}")
+    return found
 
 
 @expression(ast.Call)
@@ -263,7 +271,7 @@ def iterate(frame: Frame, node: ast.AST, x: object):
             return iter(known)
     if frame.trace.externals.is_outside(x):
         return iter(outside_items(frame, x))
-    method = user_method(x, "__iter__")
+    method = user_method(frame, x, "__iter__")
     return iter(x) if method is None else call(frame, method, (x,), {})
 
 

@@ -12,8 +12,7 @@ import itertools
 import operator
 import sys
 import types
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -21,6 +20,10 @@ from jitgrad.ir.graph import Value
 from jitgrad.ir.types import FLOAT64, Type
 from jitgrad.ops.shape import axis_length
 from jitgrad.ops.symbolic import Expr
+from jitgrad.trace.guards import (
+    MISSING, Guard, Hidden, Place, find, items_of, keys_of, kind_of, lacks, leaves_of, listed, members_of, raw_above,
+    raw_in, size_of, type_of,
+)  # fmt: skip
 from jitgrad.trace.readonly import ReadOnlyDict, ReadOnlyList, ReadOnlySet, special_copy
 from jitgrad.trace.source import TRACED
 from jitgrad.trace.values import Cell, refuse
@@ -49,35 +52,6 @@ _STATIC = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Hidden:
-    """An array or float from outside: an extra parameter, read at each call."""
-
-    value: Value
-    read: Callable[[], object]
-    path: str
-
-
-@dataclass(frozen=True, slots=True)
-class Guard:
-    """Something the trace relied on: `read()` must still give `expected`, the same object or an equal one."""
-
-    read: Callable[[], object]
-    expected: object
-    path: str
-    identity: bool
-
-    def holds(self) -> bool:
-        """Whether nothing has changed; an error while reading is a change."""
-        try:
-            now = self.read()
-        except Exception:
-            return False
-        if self.identity or now is self.expected:
-            return now is self.expected
-        return type(now) is type(self.expected) and bool(now == self.expected)
-
-
 def is_fixed(module: object) -> bool:
     """Whether a module's name says that its contents don't change."""
     return isinstance(module, str) and module.partition(".")[0] in FIXED
@@ -86,21 +60,6 @@ def is_fixed(module: object) -> bool:
 def is_special(x: object) -> bool:
     """Whether a list or dict is of a class of the user's, with methods or attributes of its own."""
     return not is_fixed(type(x).__module__) and type(x).__module__ != "builtins"
-
-
-def kind_of(x: object) -> tuple:
-    """What must stay the same of a hidden input: type, dtype, and which axes have length one."""
-    if isinstance(x, np.ndarray):
-        return (type(x), x.dtype, tuple(n == 1 for n in x.shape))
-    return (type(x),)
-
-
-def _leaves(x) -> tuple:
-    return (type(x), tuple(map(type, x)), tuple(x))
-
-
-def _mapping(x) -> tuple:
-    return (type(x), tuple(x), tuple(map(type, x.values())), tuple(x.values()))
 
 
 class Externals:
@@ -115,6 +74,7 @@ class Externals:
         self._objects: dict[int, tuple[object, str]] = {}
         self._closures: dict[int, tuple] = {}
         self._open: dict[int, str] = {}
+        self._names: dict[int, set[str]] = {}
 
     # Where values come from.
     def closure(self, function) -> dict:
@@ -135,7 +95,7 @@ class Externals:
                 raise NameError(
                     f"cannot access free variable {name!r} where it is not associated with a value in enclosing scope"
                 ) from None
-            self._known[key] = self.take(value, lambda: cell.cell_contents, name)
+            self._known[key] = self.take(value, Place(getattr, cell, "cell_contents"), name)
         return self._known[key]
 
     def global_(self, function, name: str) -> object:
@@ -146,7 +106,7 @@ class Externals:
             if is_fixed(space.get("__name__")):
                 self._known[key] = space[name]
             else:
-                self._known[key] = self.take(space[name], lambda: space[name], name)
+                self._known[key] = self.take(space[name], Place(operator.getitem, space, name), name)
         return self._known[key]
 
     def attribute(self, obj: object, name: str, value: object) -> object:
@@ -154,24 +114,29 @@ class Externals:
         key = ("attribute", id(obj), name)
         if key not in self._known:
             path = f"{self.path(obj)}.{name}"
-            self._known[key] = self.take(value, lambda: getattr(obj, name), path)
+            self._known[key] = self.take(value, Place(getattr, obj, name), path)
             self._objects.setdefault(id(obj), (obj, self.path(obj)))  # keeps the id from being used again
         return self._known[key]
 
-    def item(self, obj: object, key_: object, value: object) -> object:
+    def item(self, obj: object, key: object, value: object) -> object:
         """`obj[key]`, where `obj` existed before the call and is no plain container."""
-        key = ("item", id(obj), type(key_), key_)
-        if key not in self._known:
-            path = f"{self.path(obj)}[{key_!r}]"
-            self._known[key] = self.take(value, lambda: obj[key_], path)
-        return self._known[key]
+        return self.answer(operator.getitem, obj, key, value, f"{self.path(obj)}[{key!r}]")
 
     def length(self, obj: object) -> int:
         """`len(obj)` of an object that existed before the call and is no plain container."""
-        key = ("length", id(obj))
-        if key not in self._known:
-            self._known[key] = self.take(len(obj), lambda: len(obj), f"len({self.path(obj)})")
-        return self._known[key]
+        return self.answer(_length, obj, None, len(obj), f"len({self.path(obj)})")
+
+    def answer(self, ask: Callable, obj: object, key: object, value: object, path: str) -> object:
+        """`ask(obj, key)`, which is `value` now and asked again at each call."""
+        try:
+            hash(key)
+        except TypeError:  # a slice
+            known = ("answer", ask, id(obj), repr(key))
+        else:
+            known = ("answer", ask, id(obj), type(key), key)
+        if known not in self._known:
+            self._known[known] = self.take(value, Place(ask, obj, key), path)
+        return self._known[known]
 
     def iteration(self, obj: object, items: Iterator) -> Iterator:
         """The items of an object that existed before the call and is no plain container."""
@@ -185,11 +150,11 @@ class Externals:
         values = list(items)
         key = ("count", id(obj))
         if key not in self._known:
-            self._known[key] = self.take(len(values), lambda: sum(1 for _ in obj), f"number of items of {path}")
+            self._known[key] = self.take(len(values), Place(_count, obj), f"number of items of {path}")
         for k, value in enumerate(values):
             key = ("iteration", id(obj), k)
             if key not in self._known:
-                self._known[key] = self.take(value, lambda k=k: next(itertools.islice(obj, k, None)), f"{path}[{k}]")
+                self._known[key] = self.take(value, Place(_nth, obj, k), f"{path}[{k}]")
             yield self._known[key]
 
     def default(self, function, place: object, value: object) -> object:
@@ -198,17 +163,85 @@ class Externals:
         if key not in self._known:
             values = "__kwdefaults__" if isinstance(place, str) else "__defaults__"
             path = f"{function.__name__}.{values}[{place!r}]"
-            self._known[key] = self.take(value, lambda: getattr(function, values)[place], path)
+            # Counted from the end, where the last parameter's stays when others get one.
+            index = place if isinstance(place, str) else place - len(function.__defaults__)
+            where = Place(operator.getitem, Place(getattr, function, values), index)
+            self._known[key] = self.take(value, where, path)
             self._objects.setdefault(id(function), (function, function.__name__))
         return self._known[key]
 
+    # What else a trace relies on.
+    def rely(self, place: Place, expected: object, path: str) -> None:
+        """A place must have this very object at each call."""
+        key = ("rely", place.get, id(place.owner), place.key)
+        if key not in self._known:
+            self._known[key] = place.owner
+            self._guard(place, expected, path, True)
+
     def inlined(self, function) -> None:
         """A function was evaluated inline: its code must stay what it is."""
-        key = ("code", id(function))
-        if key not in self._known:
-            self._known[key] = function
-            code = function.__code__
-            self._guard(lambda: function.__code__, code, f"{function.__name__}.__code__", True)
+        self.rely(Place(getattr, function, "__code__"), function.__code__, f"{function.__name__}.__code__")
+
+    def unbound(self, space: dict, name: str) -> None:
+        """A name was none of the module's, but a builtin's: one guard for all such names."""
+        if not is_fixed(space.get("__name__")):
+            self._absent(space, space, name, f"builtins in {space.get('__name__')}")
+
+    def of_type(self, obj: object) -> None:
+        """What the class of an object has was used: it must stay its class."""
+        if self.is_outside(obj) and _is_users(type(obj)):
+            self.rely(Place(type_of, obj), type(obj), f"type({self.path(obj)})")
+
+    def of_class(self, kind: type, name: str) -> None:
+        """What a class has under a name, or that it has nothing, was used: a method, a property."""
+        raw, base = find(kind, name)
+        if kind in self.classes:  # made anew at each trace, perhaps of one that isn't
+            kind = base
+        if kind is None or kind in self.classes or not _is_users(kind):
+            return
+        seen = getattr(kind, name, MISSING)
+        if seen is raw and raw is not MISSING:
+            place = Place(getattr, kind, name)  # cheaper, and the same for functions and properties
+        elif seen is MISSING and raw is MISSING:
+            place, raw = Place(hasattr, kind, name), False
+        else:
+            place = Place(raw_in, kind, name)
+        self.rely(place, raw, f"{kind.__name__}.{name} of the class")
+
+    def of_bases(self, cls: type, kind: type, name: str) -> None:
+        """What `super()` has found under a name was used."""
+        if _is_users(kind) and kind not in self.classes:
+            raw = raw_above((cls, kind), name)
+            self.rely(Place(raw_above, (cls, kind), name), raw, f"super({cls.__name__}).{name} of {kind.__name__}")
+
+    def special(self, obj: object, name: str) -> tuple[object, type | None]:
+        """A special method, which Python looks for in the class, and the class that has it."""
+        self.of_type(obj)
+        self.of_class(type(obj), name)
+        return find(type(obj), name)
+
+    def unshadowed(self, obj: object, name: str) -> None:
+        """The class's attribute was used: no attribute of the instance hid it. One guard for all of an object."""
+        if self.is_outside(obj) and hasattr(obj, "__dict__"):
+            self._absent(obj, Place(getattr, obj, "__dict__"), name, f"attributes of {self.path(obj)}")
+
+    def missing(self, obj: object, name: str) -> None:
+        """An object had no attribute of that name, as `hasattr` and `getattr` with a default ask."""
+        if not self.is_outside(obj) and not isinstance(obj, type | types.ModuleType):
+            obj = type(obj)
+        fixed = is_fixed(obj.__name__) if isinstance(obj, types.ModuleType) else not _is_users(type(obj))
+        if isinstance(obj, type):
+            fixed = obj in self.classes or not _is_users(obj)
+        if not fixed and not hasattr(obj, name):
+            self.rely(Place(hasattr, obj, name), False, f"no {self.path(obj)}.{name}")
+
+    def _absent(self, owner: object, space: object, name: str, path: str) -> None:
+        names = self._names.get(id(owner))
+        if names is None:
+            names = self._names[id(owner)] = set()  # grows until the trace ends
+            self._guard(Place(lacks, space, names), True, path, True)
+            self._known["kept", id(owner)] = owner
+        names.add(name)
 
     # What becomes of them.
     def is_outside(self, obj: object) -> bool:
@@ -225,54 +258,57 @@ class Externals:
         return getattr(obj, "__name__", type(obj).__name__) if known is None else known[1]
 
     def register(self, obj: object, path: str) -> None:
-        """Note that an object existed before the call."""
+        """Note that an object existed before the call, with the one that a bound method belongs to."""
         self._objects.setdefault(id(obj), (obj, path))
+        owner = obj.__self__ if isinstance(obj, types.MethodType) else None
+        if owner is not None and not isinstance(owner, type):
+            self.register(owner, f"{path}.__self__")
 
-    def take(self, value: object, read: Callable, path: str) -> object:
+    def take(self, value: object, place: Place, path: str) -> object:
         """What the traced function sees for a value from outside."""
         if isinstance(value, Expr) or (isinstance(value, types.FunctionType) and value in TRACED):
             return value
         if isinstance(value, np.ndarray):
-            return self._array(value, read, path)
+            return self._array(value, place, path)
         if isinstance(value, float | np.floating):
-            return self._float(value, read, path)
+            return self._float(value, place, path)
         if isinstance(value, _STATIC):
             if not isinstance(value, str | bytes) and type(value) not in _STATIC and not isinstance(value, np.generic):
-                self._guard(read, value, path, True)  # an enum's member, or another subclass
+                self._guard(place, value, path, True)  # an enum's member, or another subclass
             else:
-                self._guard(read, value, path, value is None or value is Ellipsis or isinstance(value, bool))
+                self._guard(place, value, path, value is None or value is Ellipsis or isinstance(value, bool))
             return value
         if isinstance(value, types.ModuleType):
             self.register(value, path)
             if not is_fixed(value.__name__):
-                self._guard(read, value, path, True)
+                self._guard(place, value, path, True)
             return value
         if isinstance(value, list | tuple | dict | set | frozenset):
-            return self._container(value, read, path)
-        self._guard(read, value, path, True)
+            return self._container(value, place, path)
+        self._guard(place, value, path, True)
         if not isinstance(value, types.BuiltinFunctionType | np.ufunc):
             self.register(value, path)
         return value
 
-    def _guard(self, read: Callable, expected: object, path: str, identity: bool) -> None:
-        self.guards.append(Guard(read, expected, path, identity))
+    def _guard(self, place: Place, expected: object, path: str, identity: bool, look: Callable | None = None) -> None:
+        self.guards.append(Guard(place, expected, path, identity, look))
 
-    def _hide(self, type_: Type, kind: tuple, read: Callable, path: str) -> Value:
+    def _hide(self, type_: Type, kind: tuple, place: Place, path: str) -> Value:
         value = Value(type_, _name_from(path))
-        self.hidden.append(Hidden(value, read, path))
-        self._guard(lambda: kind_of(read()), kind, path, False)
+        self.hidden.append(Hidden(value, place, path))
+        self._guard(place, kind, path, False, kind_of)
         return value
 
-    def _float(self, value, read: Callable, path: str) -> Expr:
+    def _float(self, value, place: Place, path: str) -> Expr:
         strong = isinstance(value, np.generic)
         if strong and value.dtype not in _DTYPES:
             refuse(f"{path} has dtype {value.dtype}; only booleans, integers, float32 and float64 are supported")
         type_ = Type(value.dtype) if strong else Type(FLOAT64, (), weak=True)
-        return Expr(self._hide(type_, kind_of(value), read, path))
+        return Expr(self._hide(type_, kind_of(value), place, path))
 
-    def _array(self, array: np.ndarray, read: Callable, path: str) -> Expr:
+    def _array(self, array: np.ndarray, place: Place, path: str) -> Expr:
         if array.dtype.kind in "USOVMm":  # strings, records and dates are no numbers: they are what they are now
-            self._guard(lambda: read().tolist(), array.tolist(), path, False)
+            self._guard(place, listed(array), path, False, listed)
             copy = array.copy()
             copy.flags.writeable = False
             return copy
@@ -282,7 +318,7 @@ class Externals:
                 "booleans, integers, "
                 "float32 and float64 are supported"
             )
-        value = self._hide(Type(array.dtype, (1,) * array.ndim), kind_of(array), read, path)
+        value = self._hide(Type(array.dtype, (1,) * array.ndim), kind_of(array), place, path)
         lengths = (1 if n == 1 else self._length(value, k) for k, n in enumerate(array.shape))
         value.type = Type(array.dtype, tuple(lengths))
         return Cell(value, _FROZEN) if array.ndim else Expr(value)
@@ -290,69 +326,90 @@ class Externals:
     def _length(self, value: Value, axis: int) -> Value:
         return self.builder.emit(axis_length, (value,), {"axis": axis}).value
 
-    def _container(self, value, read: Callable, path: str) -> object:
+    def _container(self, value, place: Place, path: str) -> object:
         if id(value) in self._open:
             refuse(f"{path} contains itself; pass what is needed of it as an argument")
         self._open[id(value)] = path
         try:
-            return self._copy(value, read, path)
+            return self._copy(value, place, path)
         finally:
             del self._open[id(value)]
 
-    def _copy(self, value, read: Callable, path: str) -> object:
+    def _copy(self, value, place: Place, path: str) -> object:
         if isinstance(value, set | frozenset):
-            self._guard(lambda: (type(read()), frozenset(read())), (type(value), frozenset(value)), path, False)
+            self._guard(place, members_of(value), path, False, members_of)
+            self._register_all(value, path)
             return ReadOnlySet(value) if isinstance(value, set) else value
         leaves = list(value.values()) if isinstance(value, dict) else value
+        if isinstance(value, dict):
+            self._register_all(value, path)
         if all(type(e) in (bool, int, str, type(None)) for e in leaves):  # one guard for all
-            look = _mapping if isinstance(value, dict) else _leaves
-            self._guard(lambda: look(read()), look(value), path, False)
+            look = items_of if isinstance(value, dict) else leaves_of
+            self._guard(place, look(value), path, False, look)
             parts = leaves
         elif isinstance(value, dict):
-            self._guard(lambda: tuple(read()), tuple(value), f"keys of {path}", False)
-            parts = [self._element(v, read, k, path) for k, v in value.items()]
+            self._guard(place, keys_of(value), f"keys of {path}", False, keys_of)
+            parts = [self._element(v, place, k, path) for k, v in value.items()]
         else:
-            self._guard(lambda: (type(read()), len(read())), (type(value), len(value)), f"len({path})", False)
-            parts = [self._element(v, read, k, path) for k, v in enumerate(value)]
+            self._guard(place, size_of(value), f"len({path})", False, size_of)
+            parts = [self._element(v, place, k, path) for k, v in enumerate(value)]
         special = is_special(value)
         if isinstance(value, dict):
             items = ReadOnlyDict(zip(value, parts, strict=True))
-            return special_copy(value, items, self._state(value, read, path)) if special else items
+            return special_copy(value, items, self._state(value, place, path)) if special else items
         if isinstance(value, list):
             items = ReadOnlyList(parts)
-            return special_copy(value, items, self._state(value, read, path)) if special else items
+            return special_copy(value, items, self._state(value, place, path)) if special else items
         if type(value) is tuple:
             return tuple(parts)
         return type(value)._make(parts) if hasattr(value, "_make") else tuple(parts)
 
-    def _state(self, value, read: Callable, path: str) -> dict:
+    def _register_all(self, keys: Iterable, path: str) -> None:
+        """Objects among members and keys existed before the call; the guard on all of them is theirs, too."""
+        for k in keys:
+            if not isinstance(k, (*_STATIC, float, tuple, frozenset)):
+                self.register(k, f"{type(k).__name__} in {path}")
+
+    def _state(self, value, place: Place, path: str) -> dict:
         """The attributes of a container of a class of the user's."""
+        state = getattr(value, "__dict__", None)
+        if state is None:
+            return {}
+        self._guard(Place(getattr, place, "__dict__"), keys_of(state), f"attributes of {path}", False, keys_of)
         return {
-            name: self.take(attribute, lambda name=name: getattr(read(), name), f"{path}.{name}")
-            for name, attribute in getattr(value, "__dict__", {}).items()
+            name: self.take(attribute, Place(getattr, place, name), f"{path}.{name}")
+            for name, attribute in state.items()
             if attribute is not value
         }
 
-    def _element(self, value, read: Callable, key: object, path: str) -> object:
-        get = operator.itemgetter(key)
-        return self.take(value, lambda: get(read()), f"{path}[{key!r}]")
+    def _element(self, value, place: Place, key: object, path: str) -> object:
+        return self.take(value, Place(operator.getitem, place, key), f"{path}[{key!r}]")
 
     def unused(self, used: set[Value]) -> set[Value]:
-        """Forget hidden inputs that nothing reads, together with their guards; what was forgotten."""
+        """Forget hidden inputs that nothing reads; what was forgotten.
+
+        Their guards stay: dtype, number of axes or being None may have decided something.
+        """
         gone = {h.value for h in self.hidden if h.value not in used}
-        paths = {h.path for h in self.hidden if h.value in gone}
         self.hidden = [h for h in self.hidden if h.value not in gone]
-        kept = {h.path for h in self.hidden}
-        self.guards = [
-            g
-            for g in self.guards
-            if not (g.path in paths - kept and isinstance(g.expected, tuple) and _is_kind(g.expected))
-        ]
         return gone
 
 
-def _is_kind(expected: tuple) -> bool:
-    return isinstance(expected[0], type) and issubclass(expected[0], np.ndarray | float | np.floating)
+def _is_users(kind: type) -> bool:
+    """Whether a class may change between calls."""
+    return kind.__module__ != "builtins" and not is_fixed(kind.__module__)
+
+
+def _length(x: object, _: None) -> int:
+    return len(x)
+
+
+def _count(x: object, _: None) -> int:
+    return sum(1 for _ in x)
+
+
+def _nth(x: object, k: int) -> object:
+    return next(itertools.islice(x, k, None))
 
 
 def _name_from(path: str) -> str:

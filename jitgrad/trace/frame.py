@@ -143,6 +143,7 @@ class Frame:
                 return externals.cell(self.function, name, cell)
         if name in self.function.__globals__:
             return externals.global_(self.function, name)
+        externals.unbound(self.function.__globals__, name)
         try:
             return getattr(builtins, name)
         except AttributeError:

@@ -78,7 +78,7 @@ def _class(frame, pattern, x, captured) -> bool:
     if len(names) < len(positional) + len(pattern.kwd_attrs):
         raise TypeError(f"{cls.__name__}() accepts {len(names)} positional sub-patterns ({len(positional)} given)")
     for name, sub in zip(names, [*positional, *pattern.kwd_patterns], strict=True):
-        if not hasattr(x, name) or not _fits(frame, sub, attributes.load(frame, x, name), captured):
+        if not BUILTINS[hasattr](frame, x, name) or not _fits(frame, sub, attributes.load(frame, x, name), captured):
             return False
     return True
 

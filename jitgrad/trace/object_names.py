@@ -24,6 +24,17 @@ def _getattr(frame, obj, name, *default):
         return default[0]
 
 
+@builtin(hasattr)
+def _hasattr(frame, obj, name):
+    if isinstance(obj, Expr):
+        return hasattr(obj, name)
+    try:
+        attributes.load(frame, obj, name)
+    except AttributeError:
+        return False
+    return True
+
+
 @builtin(setattr)
 def _setattr(frame, obj, name, value):
     attributes.store(frame, obj, name, value)
