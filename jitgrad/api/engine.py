@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import MethodType
@@ -69,6 +70,7 @@ class Engine:
         self.sticky: dict[tuple, frozenset[int]] = {}  # leaves that tracing has found to be static
         self.fast: Callable = miss  # the way of calls that are like the last
         self._fast_ways: dict[Entry, Callable] = {}
+        self._lock = threading.RLock()
         self.traces = self.compilations = self.cache_hits = 0
 
     def derive(self, primal: Primal, flat: Flat, request: object, extras: tuple | None) -> Derived:
@@ -88,6 +90,10 @@ class Engine:
     # From a call to its program.
     def entry(self, flat: Flat, request: object, ones: frozenset[str] = frozenset()) -> Entry:
         """The program for these arguments, traced now if need be."""
+        with self._lock:  # threads that ask for the same program wait for it
+            return self._entry(flat, request, ones)
+
+    def _entry(self, flat: Flat, request: object, ones: frozenset[str]) -> Entry:
         types = [leaf_type(x) for x in flat.leaves]
         base = (flat.structures, flat.keywords, tuple(types), ones)
         while True:
@@ -185,12 +191,13 @@ class Engine:
 
     def kernel(self, program: Program, values: list) -> Callable:
         """The machine code, made now if there is none."""
-        before = program.signatures()
-        compiled = program.compile(values)
-        if program.signatures() > before:
-            self.cache_hits += compiled.cache_hit
-            self.compilations += not compiled.cache_hit
-        return compiled.entry
+        with self._lock:
+            before = program.signatures()
+            compiled = program.compile(values)
+            if program.signatures() > before:
+                self.cache_hits += compiled.cache_hit
+                self.compilations += not compiled.cache_hit
+            return compiled.entry
 
     @property
     def _numba_type_(self):

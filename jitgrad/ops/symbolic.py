@@ -85,11 +85,19 @@ class Builder:
         if text is None:
             key = next((k for k, v in self._integers.items() if v is value), None)
             if key is None:
-                return value.name or "?"
+                return self._describe_array(value)
             op, args, attrs = key
             text = f"{op.name}({', '.join(map(self.describe, args))}, {attrs})"
             self._descriptions[value] = text
         return text
+
+    def _describe_array(self, value: Value) -> str:
+        """Which array, where a length depends on its elements: the k-th result of an operation."""
+        maker = self.maker(value)
+        if maker is None:
+            return value.name or "?"
+        place = next(k for k, node in enumerate(n for n in self.nodes if n.op is maker.op) if node is maker)
+        return f"{maker.op.name}#{place}"
 
     def maker(self, value: object) -> Node | None:
         """The node that a value was made by, in this block."""
