@@ -1,7 +1,7 @@
 """Every function of the corpus, in both modes, in both dtypes: against plain NumPy, differences, and each other.
 
-The numbers of each function are checked in the array form, which Python runs at once. Compiling takes longer, so many
-functions are compiled as one, and must give what the array form gives.
+The numbers of each function are checked in the array form, which Python runs at once. Compiling takes longer, so it is
+done in one mode and dtype, and must give what the array form gives.
 """
 
 import feeding
@@ -35,6 +35,11 @@ def set_up(name: str, dtype) -> tuple:
     rng = np.random.default_rng(feeding.hash_of(name) + 1)
     value = plain(function, args)
     return function, args, direction(args, rng), value, direction(value, rng)
+
+
+def differentiable(args: tuple) -> tuple[int, ...]:
+    """The places of the arguments that hold nothing but floats."""
+    return tuple(k for k, a in enumerate(args) if leaves(a) and all(map(is_float, leaves(a))))
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -90,9 +95,7 @@ def floats_of_tangents(result) -> list:
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_gradient_is_pullback_of_ones(name):
     function, args, _, value, _ = set_up(name, np.float64)
-    places = tuple(k for k, a in enumerate(args) if leaves(a) and all(map(is_float, leaves(a))))
-    if not places:
-        places = (0,)
+    places = differentiable(args)
     ones = feeding.replaced(value, lambda y: np.ones_like(y)[()] if is_float(y) else None)
     engine = Gradient(function, places, has_aux=False, with_value=True)
     found, gradients = run_arrays(engine, engine.flatten(args, {}), (1.0,))
@@ -117,46 +120,23 @@ def test_second_order(name):
     close(leaves(dots), slopes, 1e-3 if name in IN_SINGLE else 1e-6)
 
 
-# Compiled: many functions as one; each in both modes and in both dtypes, but not in all four combinations.
-def in_batches(names: list, size: int) -> list:
-    return [tuple(names[k : k + size]) for k in range(0, len(names), size)]
+# Compiled: reverse mode of every function, forward mode of every third, the dtypes in turn. A second or so each, unless
+# they are found in the cache.
+def in_turn(names: list, shift: int) -> list:
+    return [(name, (np.float64, np.float32)[(k + shift) % 2]) for k, name in enumerate(names)]
 
 
-BATCHES = in_batches(list(FUNCTIONS), 8)
-CROSSED = [
-    pytest.param(names, mode, dtype, id=f"{names[0]}-{mode}-{dtype.__name__}")
-    for k, names in enumerate(BATCHES)
-    for mode, dtype in (("fwd", np.float64), ("rev", np.float32))[:: 1 if k % 2 else -1]
-    for dtype in [dtype if k % 2 else {np.float64: np.float32, np.float32: np.float64}[dtype]]
-]
+@pytest.mark.parametrize(("name", "dtype"), in_turn(list(FUNCTIONS), 0))
+def test_compiled_gradient(name, dtype):
+    function, args, _, value, heads = set_up(name, dtype)
+    places = differentiable(args)
+    found, gradients = Gradient(function, places, has_aux=False, with_value=True)(*args, head=heads)
+    same(found, value, ROUNDING[dtype])
+    same(gradients, [bar for k, bar in enumerate(pullback_arrays(Vjp(function), args, heads)) if k in places], ROUNDING[dtype])
 
 
-def all_of(names):
-    functions = [FUNCTIONS[name] for name in names]
-
-    def batch(*groups):
-        return [function(*args) for function, args in zip(functions, groups, strict=True)]
-
-    return batch
-
-
-@pytest.mark.parametrize(("names", "mode", "dtype"), CROSSED)
-def test_compiled(names, mode, dtype):
-    batch = all_of(names)
-    cases = [set_up(name, dtype) for name in names]
-    args, tangents, heads = (tuple(case[k] for case in cases) for k in (1, 2, 4))
-    if mode == "fwd":
-        values, derivatives = Pushforward(batch)(args, tangents)
-    else:
-        values, pullback = Vjp(batch)(*args)
-        derivatives = pullback(list(heads))
-    for k, (name, (function, *_)) in enumerate(zip(names, cases, strict=True)):
-        if mode == "fwd":
-            value, derivative = push_arrays(Pushforward(function), args[k], tangents[k])
-        else:
-            value, derivative = cases[k][3], pullback_arrays(Vjp(function), args[k], heads[k])
-        for what, found, wanted in (("value", values[k], value), ("derivative", derivatives[k], derivative)):
-            try:
-                same(found, wanted, ROUNDING[dtype])
-            except AssertionError as error:
-                raise AssertionError(f"{name}, {what}: {error}") from error
+@pytest.mark.parametrize(("name", "dtype"), in_turn(list(FUNCTIONS)[::3], 1))
+def test_compiled_tangent(name, dtype):
+    function, args, tangents, *_ = set_up(name, dtype)
+    engine = Pushforward(function)
+    same(engine(args, tangents), push_arrays(engine, args, tangents), ROUNDING[dtype])

@@ -6,6 +6,8 @@ and calls the machine code. Anything unexpected goes to the slow way, which know
 
 from __future__ import annotations
 
+import keyword
+import operator
 from collections.abc import Callable
 
 import numpy as np
@@ -14,6 +16,7 @@ from jitgrad.api.program import Program, Result
 from jitgrad.api.signature import Flat
 from jitgrad.api.structure import LEAF, Static, build
 from jitgrad.api.tracing import Primal
+from jitgrad.trace import Guard, Place, kind_of, lacks, leaves_of, size_of, type_of
 
 
 class Miss(Exception):
@@ -48,14 +51,15 @@ def make_caller(
         writer.take_apart(name, part, leaves)
     for k, leaf in enumerate(flat.leaves):
         writer.check_leaf(leaves[k], leaf, k in static)
+    passed_on = {id(primal.hidden[k].place) for kind, k in program.params if kind == "hidden"}
     for guard in primal.guards:
-        writer.tests.append(f"{writer.bind('guard', guard.holds)}()")
+        writer.check_guard(guard, id(guard.place) in passed_on)
     for k in primal.written:
         others = [name for j, name in enumerate(leaves) if j != k and isinstance(flat.leaves[j], np.ndarray)]
         writer.tests += [f"not {writer.bind('overlaps', overlaps)}({leaves[k]}, {name})" for name in others]
     passed = {
         "leaf": lambda k: leaves[k],
-        "hidden": lambda k: f"{writer.bind('read', primal.hidden[k].read)}()",
+        "hidden": lambda k: writer.read(primal.hidden[k].place),
         "captured": lambda k: writer.bind("captured", primal.captured[k]),
         "extra": lambda k: "head",
     }
@@ -68,11 +72,15 @@ def make_caller(
         f"def call({', '.join(arguments)}):",
         "    try:",
         *(f"        {line}" for line in writer.lines),
-        f"        if {' and '.join(writer.tests) or 'True'}:",
+        f"        __fits = {' and '.join(writer.tests) or 'True'}",
+        f"    except {writer.bind('Exception', Exception)}:",  # reading may run code of the user's
+        "        __fits = False",
+        "    if __fits:",
+        "        try:",
         f"            r = {writer.bind('kernel', kernel)}({', '.join(values)})",
         f"            return {result}",
-        f"    except {writer.bind('expected', _EXPECTED)}:",
-        "        pass",
+        f"        except {writer.bind('expected', _EXPECTED)}:",
+        "            pass",
         f"    raise {writer.bind('Miss', Miss)}",
     ]
     exec("\n".join(lines), writer.bound)
@@ -95,6 +103,8 @@ class _Writer:
         self.lines: list[str] = []
         self.tests: list[str] = []
         self.bound: dict[str, object] = {}
+        self._places: dict[int, str] = {}  # the local variables of places outside; each is read once
+        self._owners: dict[int, str] = {}
 
     def bind(self, hint: str, value: object) -> str:
         """A name for an object, which no parameter of the user's has."""
@@ -137,6 +147,65 @@ class _Writer:
             self.tests.append(f"type({name}) is {self.bind('ndarray', np.ndarray)}")
         else:
             self.tests.append(f"type({name}) is {self.bind('cls', type(leaf))}")
+
+    # What the function reads from outside.
+    def read(self, place: Place) -> str:
+        """The local variable that holds what there is in a place now."""
+        if id(place) not in self._places:
+            if isinstance(place.owner, Place):
+                owner = self.read(place.owner)
+            elif id(place.owner) in self._owners:
+                owner = self._owners[id(place.owner)]
+            else:
+                owner = self._owners[id(place.owner)] = self.bind("owner", place.owner)
+            local = self._places[id(place)] = f"__now_{len(self.lines)}"
+            self.lines.append(f"{local} = {self._reading(place, owner)}")
+        return self._places[id(place)]
+
+    def _reading(self, place: Place, owner: str) -> str:
+        get, key = place.get, place.key
+        if get is getattr and key.isidentifier() and not keyword.iskeyword(key):
+            return f"{owner}.{key}"
+        if get is operator.getitem:
+            return f"{owner}[{repr(key) if type(key) in (int, str) else self.bind('key', key)}]"
+        if get is type_of:
+            return f"type({owner})"
+        if get is lacks:
+            if len(key) == 1:
+                return f"{next(iter(key))!r} not in {owner}"
+            return f"{owner}.keys().isdisjoint({self.bind('names', tuple(key))})"
+        return f"{self.bind('get', get)}({owner}, {self.bind('key', key)})"
+
+    def check_guard(self, guard: Guard, passed_on: bool) -> None:
+        """A guard as the cheapest test that is as strict; one of an array that is passed on, Numba checks in part."""
+        now, expected = self.read(guard.place), guard.expected
+        if guard.look is kind_of:
+            self.tests.append(f"type({now}) is {self.bind('cls', expected[0])}")
+            if len(expected) > 1:
+                _, dtype, ones = expected
+                if not passed_on:
+                    self.tests += [f"{now}.dtype == {self.bind('dtype', dtype)}", f"{now}.ndim == {len(ones)}"]
+                if not any(ones):
+                    self.tests.append(f"1 not in {now}.shape")
+                else:
+                    axes = enumerate(ones)
+                    self.tests.append(" and ".join(f"{now}.shape[{k}] {'==' if one else '!='} 1" for k, one in axes))
+        elif guard.look is size_of:
+            self.tests.append(f"type({now}) is {self.bind('cls', expected[0])} and len({now}) == {expected[1]}")
+        elif guard.look is not None:
+            equal = f"{self.bind('look', guard.look)}({now}) == {self.bind('expected', expected)}"
+            if guard.look is leaves_of and expected[0] is tuple:  # holds nothing that changes
+                equal = f"({now} is {self.bind('tuple', expected[2])} or {equal})"
+            self.tests.append(equal)
+        elif guard.place.get is lacks:
+            self.tests.append(now)
+        elif expected is None or expected is True or expected is False:
+            self.tests.append(f"{now} is {expected}")
+        elif guard.identity:
+            self.tests.append(f"{now} is {self.bind('expected', expected)}")
+        else:  # the same object at most calls, or an equal one
+            same = self.bind("expected", expected)
+            self.tests.append(f"({now} is {same} or (type({now}) is type({same}) and {now} == {same}))")
 
 
 def write_result(structure: tuple, results: list[Result], bind: Callable[[object], str], in_python: bool = True) -> str:

@@ -24,6 +24,8 @@ from jitgrad.ir.graph import Arg, Const, Node, Value
 from jitgrad.ops.control import error_class
 from jitgrad.ops.index import add_at, setitem
 
+_RAISING = ("divide", "power", "floor_divide", "remainder")
+
 
 class ArrayWriter(Writer):
     """Writes array operations as NumPy."""
@@ -38,7 +40,7 @@ class ArrayWriter(Writer):
         return call(dtype_name(arg.type.dtype), plain)
 
     def prologue(self) -> list[ast.stmt]:
-        """A Python number that stands for a float32 (the default head) is made one, or it would promote."""
+        """A Python number that stands for one of NumPy's (the default head) is made one, where that matters."""
         return [
             ast.Assign(
                 [ast.Name(self.name(p), ast.Store())],
@@ -46,8 +48,14 @@ class ArrayWriter(Writer):
                 lineno=0,
             )
             for p in self.block.params
-            if not p.type.shape and not p.type.weak and p.type.dtype == np.float32
+            if not p.type.shape and not p.type.weak and (p.type.dtype == np.float32 or self._divided(p))
         ]
+
+    def _divided(self, param: Value) -> bool:
+        """Whether a number is divided by what may be zero: Python raises where NumPy gives an infinity."""
+        return any(
+            n.op.name == "divide" and n.args[0] is param and not isinstance(n.args[1], Const) for n in self.block.nodes
+        )
 
     def inlinable(self, node: Node) -> bool:
         return node.op.name not in ("nonzero", "add_at", "setitem")
@@ -99,7 +107,11 @@ class ArrayWriter(Writer):
         return [ast.If(negated(self.arg(ok, node)), [ast.Raise(error, None)], [])]
 
     def expr(self, node: Node) -> ast.expr:
-        value = self._expr(node)
+        if node.out.type.weak and node.op.name in _RAISING and not isinstance(node.args[1], Const):
+            # Python's own operators raise where NumPy gives infinities.
+            value = call(f"np.{node.op.name}", *(self.arg(a, node) for a in node.args))
+        else:
+            value = self._expr(node)
         numpy = isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute)
         if node.out.type.weak and numpy:  # a Python number, which does not promote
             return call("float" if node.out.type.is_float else "int", value)

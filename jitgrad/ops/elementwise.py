@@ -64,10 +64,11 @@ UFUNCS[np.radians], UFUNCS[np.degrees] = deg2rad, rad2deg
 
 
 def _power_by_base(z, x, y):
-    # x**0 is constant: 0 rather than 0 * inf at x = 0.
+    # x**0 is constant: 0 rather than 0 * inf at x = 0. Elsewhere y * x**(y - 1) is right at y = 0, and smooth in y.
     if isinstance(y, int | float):
         return y * x ** (y - 1) if y else 0.0 * np.abs(np.sign(x))
-    return np.where(y == 0, 0.0, y * x ** np.where(y == 0, 1, y - 1))
+    corner = (x == 0) & (y == 0)
+    return np.where(corner, 0.0, y * x ** np.where(corner, 1, y - 1))
 
 
 def _power_by_exponent(z, x, y):
@@ -89,8 +90,9 @@ log1p = elementwise(np.log1p, lambda z, x: 1 / (1 + x))
 
 
 def _softmax_weight(x, y, z, e):
-    # exp(x - z), where equal arguments (two infinities among them) share evenly.
-    return np.where(x == y, 0.5, np.where(x == z, 1.0, e(np.where(x == z, 0.0, x - z))))
+    # exp(x - z). Of infinities the larger has all the weight, and equal ones share it.
+    infinite = (x == z) & np.isinf(x)
+    return np.where(infinite, np.where(x == y, 0.5, 1.0), e(np.where(infinite, 0.0, x - z)))
 
 
 logaddexp = elementwise(

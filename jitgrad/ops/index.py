@@ -200,6 +200,8 @@ def parse_index(x, index) -> tuple[tuple, list]:
         if isinstance(part, slice):
             start, count, step = slice_bounds(part, length)
             pattern.append(("slice", operand(start), operand(count), step, plain_bounds(part)))
+        elif isinstance(part, _InRange):
+            pattern.append(("array", operand(part.indices)))
         elif not shape_of(part):
             pattern.append(("at", operand(_checked_number(part, length, axis))))
         else:
@@ -225,12 +227,20 @@ def _expand_masks(parts: list, lengths: tuple | None = None) -> list:
                 before = sum(1 for p in out if p is not None and p is not Ellipsis)
                 first = len(lengths) - after if k > ellipsis else before
                 _check_mask(part, lengths, first)
-            out.extend(nonzero(part))
+            out.extend(map(_InRange, nonzero(part)) if lengths is not None else nonzero(part))
         elif isinstance(part, bool | np.bool_):
             raise IndexError("a single boolean as an index is not supported")
         else:
             out.append(part)
     return out
+
+
+class _InRange:
+    """An index array that needs no check: it comes from a mask as long as the axis."""
+
+    def __init__(self, indices):
+        self.indices = indices
+        self.shape, self.dtype = indices.shape, indices.dtype
 
 
 def _axes_of(part) -> int:
@@ -281,8 +291,6 @@ def _checked_array(part, length, axis: int):
             require(length >= max(high + 1, -low), message)
         return part if low >= 0 else np.where(part < 0, part + length, part)
     maker = current().maker(part)
-    if maker is not None and maker.op is nonzero_:
-        return part
     if maker is not None and maker.op is iota:
         count = maker.args[0]
         require(

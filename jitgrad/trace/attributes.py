@@ -10,9 +10,10 @@ from jitgrad.errors import UnsupportedError
 from jitgrad.ir.types import FLOAT64, INT64
 from jitgrad.ops.symbolic import Expr, current
 from jitgrad.trace.arrays import ReadOnlyMark
-from jitgrad.trace.externals import is_fixed, is_special
+from jitgrad.trace.externals import is_special
 from jitgrad.trace.guards import MISSING, Place, above, find, find_in
 from jitgrad.trace.math_names import as_python, scalar
+from jitgrad.trace.relied import is_fixed
 from jitgrad.trace.values import own, refuse
 
 _OUTSIDE = (
@@ -133,7 +134,8 @@ def _of_instance(frame, externals, obj: object, kind: type, name: str) -> object
             externals.unshadowed(obj, name)
         elif outside and raw is MISSING and isinstance(value, types.MethodType):  # of `__getattr__`
             for part in ("__func__", "__self__"):
-                externals.rely(Place(getattr, Place(getattr, obj, name), part), getattr(value, part), f"{name}.{part}")
+                where = Place(getattr, Place(getattr, obj, name), part)
+                externals.rely(where, getattr(value, part), f"{name}.{part}", (id(obj), name, part))
         return value
     if outside:
         return externals.attribute(obj, name, value)

@@ -17,11 +17,11 @@ from jitgrad.trace import generators, numpy_names
 from jitgrad.trace.arrays import is_of
 from jitgrad.trace.binding import bind_arguments, signature
 from jitgrad.trace.builtin_names import BUILTINS, python_type, refusal
-from jitgrad.trace.externals import is_fixed
-from jitgrad.trace.guards import Place, find
 from jitgrad.trace.frame import MAX_DEPTH, Frame, Return, evaluate, run
+from jitgrad.trace.guards import Place, find
 from jitgrad.trace.numpy_names import is_numpy
 from jitgrad.trace.object_names import COPIES, check_native, dispatched
+from jitgrad.trace.relied import is_fixed
 from jitgrad.trace.source import TRACED, Source, source_of
 from jitgrad.trace.values import own, refuse
 

@@ -15,8 +15,8 @@ from jitgrad.ir.graph import Value, used
 from jitgrad.ops.shape import axis_length
 from jitgrad.ops.symbolic import Builder, Expr, NeedStatic, building
 from jitgrad.trace.calls import call
-from jitgrad.trace.guards import Guard, Hidden
 from jitgrad.trace.frame import MAX_DEPTH, Frame, Trace
+from jitgrad.trace.guards import Guard, Hidden
 from jitgrad.trace.readonly import thaw
 from jitgrad.trace.source import Scope
 from jitgrad.trace.static import require_static

@@ -12,8 +12,8 @@ from jitgrad.ops.symbolic import Expr, current
 from jitgrad.trace import attributes
 from jitgrad.trace.arrays import as_array, holds_expr
 from jitgrad.trace.calls import call, make_function, outside_items
-from jitgrad.trace.externals import is_fixed
 from jitgrad.trace.frame import Frame, evaluate, expression
+from jitgrad.trace.relied import is_fixed
 from jitgrad.trace.values import own
 
 _BINARY = {

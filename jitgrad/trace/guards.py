@@ -84,32 +84,28 @@ def size_of(x: object) -> tuple:
 
 def keys_of(x: dict) -> tuple:
     """Of a dict whose values have guards of their own."""
-    return (type(x), *map(_exact, x))
+    return leaves_of(x)
 
 
+# 1, 1.0 and True are equal, so types are compared as well.
 def leaves_of(x: object) -> tuple:
-    """All of a list of numbers, strings and flags."""
-    return (type(x), *map(_exact, x))
+    """All of a list or tuple of numbers, strings and flags."""
+    return (type(x), tuple(map(type, x)), tuple(x))
 
 
 def items_of(x: dict) -> tuple:
     """All of a dict of numbers, strings and flags, with their order."""
-    return (type(x), *map(_exact, x), *map(_exact, x.values()))
+    return (*leaves_of(x), *leaves_of(x.values()))
 
 
 def members_of(x: set) -> tuple:
     """All of a set."""
-    return (type(x), frozenset(map(_exact, x)))
+    return (type(x), frozenset((type(e), e) for e in x))
 
 
 def listed(x: np.ndarray) -> list:
     """All of an array of strings, records or dates."""
     return x.tolist()
-
-
-def _exact(x: object) -> object:
-    """What is equal to objects of the same type only: 1, 1.0 and True are not the same."""
-    return x if type(x) is str else (type(x), x)
 
 
 # How places are read, besides `getattr` and `operator.getitem`.
