@@ -33,11 +33,8 @@ SCALARS = {
     "isnan": "_0 != _0",
     "square": "_0 * _0",
 }
-# Runtime functions for what Numba lacks, or does slower or otherwise than NumPy.
-RUNTIME = {
-    "maximum": "maximum", "minimum": "minimum", "sum_step": "sum_step", "product_step": "product_step",
-    "sinc": "sinc", "sign": "sign",
-}  # fmt: skip
+# Functions of the runtime, where Numba's own are slower or not NumPy's.
+RUNTIME = ("maximum", "minimum", "sum_step", "product_step")
 # Elementary functions of our own, which LLVM vectorises in the loop.
 VECTORISED = frozenset((
     "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "tanh", "sinh", "cosh", "arctan", "arcsin", "arccos",
@@ -208,17 +205,18 @@ class NumbaWriter(Writer):
         if name in VECTORISED and node.out.type.dtype.kind == "f":
             self.imports.add(f"from jitgrad.runtime.vecmath import {name}")
             value = call(name, *args)
-        elif name in RUNTIME and (node.out.type.dtype.kind == "f" or name in ("maximum", "minimum", "sign")):
-            self.imports.add(f"from jitgrad.runtime.scalars import {RUNTIME[name]}")
-            value = call(RUNTIME[name], *args)
+        elif name in RUNTIME and (node.out.type.dtype.kind == "f" or name in ("maximum", "minimum")):
+            self.imports.add(f"from jitgrad.runtime.scalars import {name}")
+            value = call(name, *args)
         elif name in ("sum_step", "product_step"):
             value = fill(OPERATORS["add" if name == "sum_step" else "multiply"], *args)
         elif name in OPERATORS or name in SCALARS:
             value = fill(SCALARS.get(name) or OPERATORS[name], *args)
         else:
             value = call(f"np.{name}", *args)
-        # Numba computes small integers in 64 bits; NumPy wraps around.
-        narrow = node.out.type.dtype in _NARROW and name not in ("where", "maximum", "minimum")
+        # Numba computes small integers in 64 bits, where NumPy wraps around, and sinc in float64.
+        narrow = name == "sinc" and node.out.type.dtype == np.float32
+        narrow |= node.out.type.dtype in _NARROW and name not in ("where", "maximum", "minimum")
         return call(dtype_name(node.out.type.dtype), value) if narrow else value
 
     def _axis_length(self, node, args, axis):

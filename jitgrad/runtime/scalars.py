@@ -7,9 +7,8 @@ compensated sums and the like.
 
 from __future__ import annotations
 
-import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -62,19 +61,3 @@ def _suffix(kind: types.Float) -> str:
 
 maximum = _extremum("maximum", ">")
 minimum = _extremum("minimum", "<")
-
-_FLAGS = {"contract", "nsz"}
-
-
-@njit(fastmath=_FLAGS, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def sign(x):
-    """-1, 0 or 1; NaN for NaN."""
-    one = x / x if x != x else np.copysign(x * 0 + 1, x)
-    return x if x == 0 else one
-
-
-@njit(fastmath=_FLAGS, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def sinc(x):
-    """sin(pi x) / (pi x), 1 at 0."""
-    y = x * x.dtype.type(np.pi) if False else np.pi * x
-    return np.sin(y) / y if x != 0 else y * 0 + 1
