@@ -9,7 +9,8 @@ from jitgrad.ir.graph import NO_ATTRS
 from jitgrad.ir.op import Op
 from jitgrad.ops import elementwise
 from jitgrad.ops.arraylike import ArrayLike
-from jitgrad.ops.index import concrete_pattern, getitem_, setitem
+from jitgrad.ops.brackets import concrete_pattern
+from jitgrad.ops.index import getitem_, setitem
 from jitgrad.ops.registry import FUNCTIONS, METHODS, UFUNCS
 from jitgrad.ops.rules import Constant
 from jitgrad.tape import engine

@@ -12,7 +12,8 @@ import numpy as np
 
 from jitgrad.errors import UnsupportedError
 from jitgrad.ops.arraylike import numpy_name
-from jitgrad.ops.index import add_at, parse_index
+from jitgrad.ops.brackets import parse_index
+from jitgrad.ops.index import add_at
 from jitgrad.ops.registry import FUNCTIONS, METHODS, UFUNCS, lookup, misfit
 from jitgrad.ops.symbolic import Expr, current
 from jitgrad.trace.arrays import array_from, as_array, astype, holds_expr, is_of

@@ -13,7 +13,8 @@ import numpy as np
 
 from jitgrad.errors import TraceError, UnsupportedError
 from jitgrad.ir.graph import Value
-from jitgrad.ops.index import assign, getitem_, parse_index, setitem
+from jitgrad.ops.brackets import parse_index
+from jitgrad.ops.index import assign, getitem_, setitem
 from jitgrad.ops.registry import METHODS
 from jitgrad.ops.shape import reshape, transpose
 from jitgrad.ops.symbolic import Expr, current
