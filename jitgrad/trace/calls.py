@@ -193,7 +193,7 @@ def _run_body(frame: Frame, node: ast.FunctionDef | ast.Lambda) -> object:
     if names:
         frame.first = frame.vars.get(names[0].arg)
     if frame.scope.generator:
-        return generators.start(frame, node, lambda value: _callback(frame, value))
+        return generators.start(frame, node, lambda x: _callback(frame, x), lambda x: outside_items(frame, x))
     if frame.scope.asynchronous:
         raise frame.error(
             node, f"{frame.name} is an async function, which can't be traced; write it as an ordinary one"

@@ -182,7 +182,7 @@ class Externals(Relied):
             if not is_fixed(value.__name__):
                 self._guard(place, value, path, True)
             return value
-        if isinstance(value, list | tuple | dict | set | frozenset):
+        if isinstance(value, list | tuple | dict | set | frozenset | types.MappingProxyType):
             return self._container(value, place, path)
         self._guard(place, value, path, True)
         if not isinstance(value, types.BuiltinFunctionType | np.ufunc):
@@ -236,21 +236,22 @@ class Externals(Relied):
             self._guard(place, members_of(value), path, False, members_of)
             self._register_all(value, path)
             return ReadOnlySet(value) if isinstance(value, set) else value
-        leaves = list(value.values()) if isinstance(value, dict) else value
-        if isinstance(value, dict):
+        is_dict = isinstance(value, dict | types.MappingProxyType)
+        leaves = list(value.values()) if is_dict else value
+        if is_dict:
             self._register_all(value, path)
         if all(type(e) in (bool, int, str, type(None)) for e in leaves):  # one guard for all
-            look = items_of if isinstance(value, dict) else leaves_of
+            look = items_of if is_dict else leaves_of
             self._guard(place, look(value), path, False, look)
             parts = leaves
-        elif isinstance(value, dict):
+        elif is_dict:
             self._guard(place, keys_of(value), f"keys of {path}", False, keys_of)
             parts = [self._element(v, place, k, path) for k, v in value.items()]
         else:
             self._guard(place, size_of(value), f"len({path})", False, size_of)
             parts = [self._element(v, place, k, path) for k, v in enumerate(value)]
         special = is_special(value)
-        if isinstance(value, dict):
+        if is_dict:
             items = ReadOnlyDict(zip(value, parts, strict=True))
             return special_copy(value, items, self._state(value, place, path)) if special else items
         if isinstance(value, list):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import copy
+import dis
 import inspect
 import linecache
 import sys
@@ -85,6 +87,7 @@ def source_of(function: types.FunctionType) -> Source | None:
 
 
 def _find(function: types.FunctionType, code: types.CodeType) -> Source | None:
+    linecache.checkcache(code.co_filename)  # the module may have been reloaded
     lines = linecache.getlines(code.co_filename, function.__globals__)
     if not lines:
         try:  # an interactive session keeps its lines elsewhere
@@ -127,7 +130,42 @@ def _fits(node: FunctionNode, code: types.CodeType) -> bool:
     if name != code.co_name or [_unmangled(n) for n in names] != plain:
         return False
     words = {_unmangled(w) for w in _words(node)}
-    return all(_unmangled(part) in words for n in code.co_names for part in n.split("."))
+    return all(_unmangled(part) in words for n in code.co_names for part in n.split(".")) and _computes(node, code)
+
+
+def _computes(node: FunctionNode, code: types.CodeType) -> bool:
+    """Whether the node has the numbers and operators of the code."""
+    if any(isinstance(n, ast.Assert) for n in ast.walk(node)):
+        return True  # left out by `python -O`, rewritten by pytest
+    if isinstance(node, ast.Lambda):
+        made = compile(ast.Expression(node), code.co_filename, "eval")
+    else:
+        plain = copy.copy(node)
+        plain.decorator_list, plain.returns = [], None
+        plain.args = copy.copy(node.args)
+        plain.args.defaults = []
+        plain.args.kw_defaults = [None] * len(node.args.kw_defaults)
+        made = compile(ast.Module([plain], []), code.co_filename, "exec", dont_inherit=True)
+    inner = next((c for c in made.co_consts if isinstance(c, types.CodeType) and c.co_name == code.co_name), None)
+    return inner is None or _essence(inner) == _essence(code)
+
+
+def _essence(code: types.CodeType) -> list:
+    """Numbers and operators of a code object and those in it; what variables it reads where is left out."""
+    found: list[object] = [(i.opname, i.arg) for i in dis.get_instructions(code) if i.opname.startswith(_OPERATORS)]
+    stack = list(code.co_consts)
+    while stack:
+        constant = stack.pop()
+        if isinstance(constant, types.CodeType):
+            found.append(_essence(constant))
+        elif isinstance(constant, tuple | frozenset):
+            stack.extend(constant)
+        elif isinstance(constant, int | float | complex):
+            found.append((type(constant), repr(constant)))
+    return found
+
+
+_OPERATORS = ("BINARY_", "INPLACE_", "COMPARE_", "UNARY_")
 
 
 def _unmangled(name: str) -> str:
