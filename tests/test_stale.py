@@ -375,6 +375,12 @@ def _of(obj, name, value, use, traces=2):
     CASES.append(pytest.param(make, traces, id=f"{obj}_{name}_{len(CASES)}"))
 
 
+def _last(items):
+    for item in items:  # noqa: B007
+        pass
+    return item
+
+
 def _with(m, x):
     with m as w:
         return x * w
@@ -394,7 +400,7 @@ _of("class", "__len__", lambda self: 5, lambda m, x: x * len(m))
 _of("class", "__len__", lambda self: 0, lambda m, x: x * 2 if m else x)
 _of("class", "__bool__", lambda self: False, lambda m, x: x * 2 if m else x)
 _of("class", "__iter__", lambda self: iter([5.0]), lambda m, x: x * sum(m))
-_of("class", "__iter__", lambda self: iter([5.0]), lambda m, x: [x * k for k in m][0])
+_of("class", "__iter__", lambda self: iter([5.0]), lambda m, x: _last(x * k for k in m))
 _of("class", "__contains__", lambda self, x: False, lambda m, x: x if "a" in m else x * 2)
 _of("class", "__add__", times_five, lambda m, x: m + x[0])
 _of("class", "__radd__", times_five, lambda m, x: x[0] + m)
@@ -474,14 +480,14 @@ def a_derivative_of_an_object():
 def objects_in_a_set():
     m = model()
     models = {m}
-    return lambda x: [k(x) for k in models][0], lambda: setattr(m, "w", 5.0)
+    return lambda x: _last(k(x) for k in models), lambda: setattr(m, "w", 5.0)
 
 
 @case(1)
 def objects_as_keys():
     m = model()
     models = {m: 2.0}
-    return lambda x: [k(x) * v for k, v in models.items()][0], lambda: setattr(m, "w", 5.0)
+    return lambda x: _last(k(x) * v for k, v in models.items()), lambda: setattr(m, "w", 5.0)
 
 
 @case(2)

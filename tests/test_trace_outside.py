@@ -281,7 +281,8 @@ def test_guards_are_few():
         return helper(v) + helper(v * 2) + len([1]) + float(2)
 
     tracer = check(f, V)
-    assert guarded(tracer) == {"f.__code__", "helper", "helper.__code__"}
+    builtins = f"builtins in {__name__}"  # len and float: one guard for both
+    assert guarded(tracer) == {"f.__code__", "helper", "helper.__code__", builtins}
 
 
 LOG = []

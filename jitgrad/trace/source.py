@@ -1,6 +1,7 @@
 """The AST of a function, found through its code object, and what Python's compiler knows of its names."""
 
 from __future__ import annotations
+import __future__
 
 import ast
 import copy
@@ -137,15 +138,19 @@ def _computes(node: FunctionNode, code: types.CodeType) -> bool:
     """Whether the node has the numbers and operators of the code."""
     if any(isinstance(n, ast.Assert) for n in ast.walk(node)):
         return True  # left out by `python -O`, rewritten by pytest
+    plain = copy.copy(node)
+    plain.args = copy.copy(node.args)
+    plain.args.defaults, plain.args.kw_defaults = [], [None] * len(node.args.kw_defaults)
     if isinstance(node, ast.Lambda):
-        made = compile(ast.Expression(node), code.co_filename, "eval")
+        tree: ast.AST = ast.Expression(plain)
     else:
-        plain = copy.copy(node)
         plain.decorator_list, plain.returns = [], None
-        plain.args = copy.copy(node.args)
-        plain.args.defaults = []
-        plain.args.kw_defaults = [None] * len(node.args.kw_defaults)
-        made = compile(ast.Module([plain], []), code.co_filename, "exec", dont_inherit=True)
+        tree = ast.Module([plain], [])
+    flags = code.co_flags & __future__.annotations.compiler_flag
+    try:
+        made = compile(tree, code.co_filename, "eval" if isinstance(node, ast.Lambda) else "exec", flags, True)
+    except SyntaxError:  # a `nonlocal` without the function around
+        return True
     inner = next((c for c in made.co_consts if isinstance(c, types.CodeType) and c.co_name == code.co_name), None)
     return inner is None or _essence(inner) == _essence(code)
 

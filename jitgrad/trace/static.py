@@ -8,6 +8,7 @@ import numpy as np
 
 from jitgrad.errors import TraceError
 from jitgrad.ir.graph import Const, Node, Value
+from jitgrad.ops.control import require_not_one
 from jitgrad.ops.shape import axis_length
 from jitgrad.ops.symbolic import Builder, Expr, NeedStatic, current
 
@@ -79,10 +80,12 @@ def _decided(node: Node) -> bool | None:
         return answers[0]
     if isinstance(a, Const):
         a, b = b, a
-    # The axes of length one are part of the signature: no other axis of an input has that length.
+    # The axes of length one are part of the signature. A program for longer ones may be run for one of length one, too,
+    # where nothing depends on it; here something does, so that is checked.
     if answers[1] is not None and isinstance(a, Value) and isinstance(b, Const) and b.value == 1:
         made_by = producer(a)
         if made_by is not None and made_by.op is axis_length and producer(made_by.args[0]) is None:
+            require_not_one(a)
             return answers[1]
     return None
 
