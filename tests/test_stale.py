@@ -244,6 +244,14 @@ def partial_of_a_method():
 
 
 @case(2)
+def without_source():
+    space = {"N": 2}
+    exec("def helper(x):\n    return x * N\ndef f(x):\n    return helper(x)", space)
+    f = space["f"]
+    return lambda x: f(x), lambda: space.__setitem__("N", 3)
+
+
+@case(2)
 def module_attribute():
     module = types.ModuleType("settings")
     module.n = 2

@@ -43,6 +43,8 @@ _MESSAGES = {
     "tangent": "the tangent has shape {0}, where the argument has shape {1}",
     "mask": "boolean index did not match indexed array along axis {axis}; size of axis is {a} but size of "
     "corresponding boolean axis is {b}",
+    "cross": "incompatible dimensions for cross product (dimension must be 2 or 3), shape {0}",
+    "average": "shapes of a and weights differ: {0} {1}",
     "einsum": "operands could not be broadcast together with remapped shapes: {0} {1}, where {letter!r} is {a} and {b}",
     "tensordot": "shape-mismatch for sum: axes of lengths {a} and {b} in shapes {0} {1}",
     "assign": "could not broadcast input array from shape {0} into shape {1}",

@@ -331,5 +331,8 @@ def norm(x, ord=None, axis=None, keepdims=False):
 def cross(a, b, axis=-1):
     """The cross product of vectors of length three."""
     a, b = np.moveaxis(a, axis, -1), np.moveaxis(b, axis, -1)
+    if is_building():
+        for x in map(as_arg, (a, b)):
+            require_equal(x.type.shape[-1], 3, (x,), "cross")
     (a0, a1, a2), (b0, b1, b2) = ([x[..., k] for k in range(3)] for x in (a, b))
     return np.moveaxis(np.stack([a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0], -1), -1, axis)

@@ -6,12 +6,13 @@ import numpy as np
 
 from jitgrad.ir.op import Op
 from jitgrad.ir.types import BOOL, FLOAT64, INT64, UINT64, Type
-from jitgrad.ops.control import require
+from jitgrad.ops.control import require, require_equal
 from jitgrad.ops.elementwise import as_bool
 from jitgrad.ops.infer import normalize_axes, normalize_axis
 from jitgrad.ops.registry import METHODS, numpy_function
 from jitgrad.ops.rules import Constant, Custom, Linear, dtype_of, shape_of, spread
 from jitgrad.ops.shape import product, ravel, reshape
+from jitgrad.ops.symbolic import as_arg, is_building
 from jitgrad.runtime.arrays import product_of_others
 
 
@@ -267,6 +268,10 @@ def average(a, axis=None, weights=None, *, keepdims=False):
         k = normalize_axis(axis, len(shape_of(a)))
         weights = reshape(weights, tuple(n if j == k else 1 for j, n in enumerate(shape_of(a))))
         weights = np.broadcast_to(weights, shape_of(a))
+    elif is_building():
+        x, w = as_arg(a), as_arg(weights)
+        for n, m in zip(x.type.shape, w.type.shape, strict=True):
+            require_equal(n, m, (x, w), "average")
     return sum(a * weights, axis=axis, keepdims=keepdims) / sum(weights, axis=axis, keepdims=keepdims)
 
 

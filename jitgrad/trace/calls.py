@@ -14,7 +14,7 @@ import numpy as np
 from jitgrad.errors import TraceError
 from jitgrad.ops.symbolic import Expr, current
 from jitgrad.trace import generators, numpy_names
-from jitgrad.trace.arrays import is_of
+from jitgrad.trace.arrays import holds_expr, is_of
 from jitgrad.trace.binding import bind_arguments, signature
 from jitgrad.trace.builtin_names import BUILTINS, python_type, refusal
 from jitgrad.trace.frame import MAX_DEPTH, Frame, Return, evaluate, run
@@ -137,26 +137,34 @@ def _call_function(frame: Frame, function: types.FunctionType, args: tuple, kwar
         return native(frame, function, args, kwargs)
     source = source_of(function)
     if source is None:
-        _refuse_stale(function)
+        _guard_native(frame, function, set())
         return native(frame, function, args, kwargs)
     return evaluate_function(frame.trace, function, source, args, kwargs)
 
 
-def _refuse_stale(function: types.FunctionType) -> None:
-    """Code that isn't evaluated would freeze the arrays and floats that it reads from outside."""
-    values = {n: function.__globals__.get(n) for n in function.__code__.co_names}
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
+def _guard_native(frame: Frame, function: types.FunctionType, seen: set) -> None:
+    """Guard what code that isn't evaluated reads from outside; the arrays and floats there it would freeze."""
+    externals = frame.trace.externals
+    externals.inlined(function)
+    seen.add(function)
+    codes, names = [function.__code__], set()
+    for code in codes:
+        names.update(code.co_names)
+        codes += [c for c in code.co_consts if isinstance(c, types.CodeType)]
+    values = {n: externals.global_(function, n) for n in sorted(names & function.__globals__.keys())}
+    for name, cell in externals.closure(function).items():
         try:
-            values[name] = cell.cell_contents
-        except ValueError:
+            values[name] = externals.cell(function, name, cell)
+        except NameError:
             continue
     for name, value in values.items():
-        if isinstance(value, np.ndarray | float | np.floating):
+        if holds_expr(value):
             refuse(
                 f"{function.__name__} has no source that can be read, and reads {name!r} from outside, "
-                "whose changes "
-                "would go unnoticed; pass it as an argument"
+                "whose changes would go unnoticed; pass it as an argument"
             )
+        if isinstance(value, types.FunctionType) and not is_fixed(value.__module__) and value not in seen:
+            _guard_native(frame, value, seen)
 
 
 def evaluate_function(trace, function: types.FunctionType, source: Source, args: tuple, kwargs: dict) -> object:
