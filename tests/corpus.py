@@ -17,7 +17,7 @@
 A digit after the letter makes another one of the kind. To add a case, add a function.
 """
 
-# ruff: noqa: N803, SIM, C416, PIE, B007 (ordinary code as people write it, not as ruff would have it)
+
 
 import functools
 import math

@@ -1,4 +1,4 @@
-"""Random straight-line programs over the operation table, as Python text, and their checks; failing ones are made smaller.
+"""Random straight-line programs over the operation table, as Python text, and their checks; failing ones shrink.
 
 A program is written while it is run on one set of arguments, so that shapes fit and numbers stay small.
 """
@@ -10,21 +10,54 @@ from feeding import close, direction, inner, leaves, moved, same, slope
 
 from jitgrad.api.forward import Pushforward
 from jitgrad.api.reverse import Vjp
+from jitgrad.errors import TraceError
 from jitgrad.testing import pullback_arrays, push_arrays
 
 SHAPES = [(), (3,), (4,), (1,), (3, 4), (4, 3), (1, 4), (3, 1), (2, 3, 4), (2, 1, 4), (4, 4)]
 UNARY = [
-    "np.sin({})", "np.cos({})", "np.tanh({})", "np.exp(-{} * {})", "np.sqrt(1 + {} * {})", "np.log1p({} * {})",
-    "np.arctan({})", "-{}", "abs({})", "np.square({})", "{} ** 3", "2.0 - {}", "0.5 * {}", "1 / (2 + {} * {})",
-    "np.maximum({}, 0.1)", "np.clip({}, -0.7, 0.9)", "np.where({} > 0.2, {}, 0.3)", "np.expm1(np.tanh({}))",
-    "np.logaddexp({}, 0.3)", "np.sinc({})", "np.arcsinh({})", "np.cbrt(1.5 + {} * {})", "np.float64(1.5) * {}", "{} * 1.0",
-    "(1.2 + np.tanh({})) ** 1.7", "1.3 ** {}", "np.sign({}) * {}", "np.nan_to_num({})",
-]  # fmt: skip
+    "np.sin({})",
+    "np.cos({})",
+    "np.tanh({})",
+    "np.exp(-{} * {})",
+    "np.sqrt(1 + {} * {})",
+    "np.log1p({} * {})",
+    "np.arctan({})",
+    "-{}",
+    "abs({})",
+    "np.square({})",
+    "{} ** 3",
+    "2.0 - {}",
+    "0.5 * {}",
+    "1 / (2 + {} * {})",
+    "np.maximum({}, 0.1)",
+    "np.clip({}, -0.7, 0.9)",
+    "np.where({} > 0.2, {}, 0.3)",
+    "np.expm1(np.tanh({}))",
+    "np.logaddexp({}, 0.3)",
+    "np.sinc({})",
+    "np.arcsinh({})",
+    "np.cbrt(1.5 + {} * {})",
+    "np.float64(1.5) * {}",
+    "{} * 1.0",
+    "(1.2 + np.tanh({})) ** 1.7",
+    "1.3 ** {}",
+    "np.sign({}) * {}",
+    "np.nan_to_num({})",
+]
 BINARY = [
-    "{0} + {1}", "{0} - {1}", "{0} * {1}", "{0} / (2 + {1} * {1})", "np.maximum({0}, {1})", "np.minimum({0}, {1})",
-    "np.where({0} > {1}, {0} * {1}, {1})", "np.hypot({0}, 1 + {1} * {1})", "np.arctan2({0}, 1.5 + np.tanh({1}))",
-    "np.logaddexp({0}, {1})", "(1.5 + np.tanh({0})) ** {1}", "np.where({0} > 0, {0}, {1})",
-]  # fmt: skip
+    "{0} + {1}",
+    "{0} - {1}",
+    "{0} * {1}",
+    "{0} / (2 + {1} * {1})",
+    "np.maximum({0}, {1})",
+    "np.minimum({0}, {1})",
+    "np.where({0} > {1}, {0} * {1}, {1})",
+    "np.hypot({0}, 1 + {1} * {1})",
+    "np.arctan2({0}, 1.5 + np.tanh({1}))",
+    "np.logaddexp({0}, {1})",
+    "(1.5 + np.tanh({0})) ** {1}",
+    "np.where({0} > 0, {0}, {1})",
+]
 REDUCE = ["sum", "mean", "max", "min", "prod", "var", "std"]
 LIMIT = 8.0
 
@@ -71,7 +104,11 @@ class Writer:
         self.names.append(name)
 
     def any(self, rank: int | None = None, least: int = 0) -> str | None:
-        fit = [n for n in self.names if np.ndim(self.space[n]) >= least and rank in (None, np.ndim(self.space[n]))]
+        fit = [
+            n
+            for n in self.names
+            if np.ndim(self.space[n]) >= least and rank in (None, np.ndim(self.space[n]))
+        ]
         return self.pick(fit[-6:] + fit) if fit else None
 
     def shape(self, name: str) -> tuple:
@@ -79,9 +116,21 @@ class Writer:
 
     def makers(self) -> list:
         return [
-            self.unary, self.unary, self.binary, self.binary, self.binary, self.reduce, self.reduce, self.index, self.index,
-            self.move, self.join, self.product, self.scan, self.write,
-        ]  # fmt: skip
+            self.unary,
+            self.unary,
+            self.binary,
+            self.binary,
+            self.binary,
+            self.reduce,
+            self.reduce,
+            self.index,
+            self.index,
+            self.move,
+            self.join,
+            self.product,
+            self.scan,
+            self.write,
+        ]
 
     def unary(self) -> str:
         x, form = self.any(), self.pick(UNARY)
@@ -109,10 +158,26 @@ class Writer:
         parts = []
         for n in self.shape(x)[: self.rng.integers(1, len(self.shape(x)) + 1)]:
             a, b = sorted(int(k) for k in self.rng.integers(-n, n + 1, 2))
-            parts.append(self.pick([
-                f"{a}:", f":{b}", f"{a}:{b}", "::-1", "::2", f"{int(self.rng.integers(n))}", "-1", f"[{n - 1}, 0, {n - 1}]", "None",
-                ":", f"np.array([True, {', '.join(['False', 'True'][k % 2] for k in range(n - 1))}])" if n > 1 else "0", "...",
-            ]))  # fmt: skip
+            parts.append(
+                self.pick(
+                    [
+                        f"{a}:",
+                        f":{b}",
+                        f"{a}:{b}",
+                        "::-1",
+                        "::2",
+                        f"{int(self.rng.integers(n))}",
+                        "-1",
+                        f"[{n - 1}, 0, {n - 1}]",
+                        "None",
+                        ":",
+                        f"np.array([True, {', '.join(['False', 'True'][k % 2] for k in range(n - 1))}])"
+                        if n > 1
+                        else "0",
+                        "...",
+                    ]
+                )
+            )
         return f"{x}[{', '.join(parts)}]" if parts.count("...") < 2 else None
 
     def move(self) -> str | None:
@@ -122,22 +187,40 @@ class Writer:
         shape = self.shape(x)
         n, size = len(shape), int(np.prod(shape))
         order = tuple(int(k) for k in self.rng.permutation(n))
-        return self.pick([
-            f"{x}.T", f"np.transpose({x}, {order})", f"{x}.reshape(-1)", f"{x}.reshape({size // 2}, 2)", f"np.flip({x})",
-            f"np.roll({x}, {int(self.rng.integers(-3, 4))}, axis={self.pick([None, 0])})", f"np.expand_dims({x}, {n})",
-            f"np.repeat({x}, 2, axis={self.pick([None, 0])})", f"np.tile({x}, 2)", f"np.broadcast_to({x}, (2, *{shape}))",
-            f"np.moveaxis({x}, 0, -1)", f"{x}.reshape({shape[-1]}, -1)", f"np.squeeze({x}[:1])", f"np.ravel({x}, order='F')",
-        ])  # fmt: skip
+        return self.pick(
+            [
+                f"{x}.T",
+                f"np.transpose({x}, {order})",
+                f"{x}.reshape(-1)",
+                f"{x}.reshape({size // 2}, 2)",
+                f"np.flip({x})",
+                f"np.roll({x}, {int(self.rng.integers(-3, 4))}, axis={self.pick([None, 0])})",
+                f"np.expand_dims({x}, {n})",
+                f"np.repeat({x}, 2, axis={self.pick([None, 0])})",
+                f"np.tile({x}, 2)",
+                f"np.broadcast_to({x}, (2, *{shape}))",
+                f"np.moveaxis({x}, 0, -1)",
+                f"{x}.reshape({shape[-1]}, -1)",
+                f"np.squeeze({x}[:1])",
+                f"np.ravel({x}, order='F')",
+            ]
+        )
 
     def join(self) -> str | None:
         x = self.any(least=1)
         y = self.any(rank=len(self.shape(x))) if x else None
         if y is None:
             return None
-        return self.pick([
-            f"np.concatenate([{x}, {y}])", f"np.stack([{x}, {x} * 2], axis=-1)", f"np.concatenate([{y}, {x}], axis=-1)",
-            f"np.vstack([{x}, {x}])", f"np.hstack([{x}, {y}])", f"np.pad({x}, 1)",
-        ])  # fmt: skip
+        return self.pick(
+            [
+                f"np.concatenate([{x}, {y}])",
+                f"np.stack([{x}, {x} * 2], axis=-1)",
+                f"np.concatenate([{y}, {x}], axis=-1)",
+                f"np.vstack([{x}, {x}])",
+                f"np.hstack([{x}, {y}])",
+                f"np.pad({x}, 1)",
+            ]
+        )
 
     def product(self) -> str | None:
         x, y = self.any(least=1), self.any(least=1)
@@ -145,11 +228,22 @@ class Writer:
             return None
         n = len(self.shape(x))
         letters = "abcd"[:n]
-        return self.pick([
-            f"{x} @ {y}", f"np.dot({x}, {y})", f"{x} @ {x}.T", f"np.outer({x}, {y})", f"np.linalg.norm({x})", f"np.inner({x}, {y})",
-            f"np.einsum('{letters},{letters}->{letters[0]}', {x}, {x})", f"np.tensordot({x}, {y}, axes=1)", f"np.trace({x})",
-            f"np.tril({x})", f"np.diagonal({x})", f"np.linalg.norm({x}, axis=0)",
-        ])  # fmt: skip
+        return self.pick(
+            [
+                f"{x} @ {y}",
+                f"np.dot({x}, {y})",
+                f"{x} @ {x}.T",
+                f"np.outer({x}, {y})",
+                f"np.linalg.norm({x})",
+                f"np.inner({x}, {y})",
+                f"np.einsum('{letters},{letters}->{letters[0]}', {x}, {x})",
+                f"np.tensordot({x}, {y}, axes=1)",
+                f"np.trace({x})",
+                f"np.tril({x})",
+                f"np.diagonal({x})",
+                f"np.linalg.norm({x}, axis=0)",
+            ]
+        )
 
     def write(self) -> str | None:
         x, y = self.any(least=1), self.any(rank=0)
@@ -157,12 +251,18 @@ class Writer:
             return None
         n = self.shape(x)[0]
         place = self.pick(["0", "-1", "1:", "::2", "...", f"[0, {n - 1}, 0]", "::-1"])
-        return f"written({x}, {place if ':' not in place and place != '...' else _slice(place)}, {self.pick([y, f'{x}[0] * 2', f'{y} + {x}[-1]'])})"
+        value = self.pick([y, f"{x}[0] * 2", f"{y} + {x}[-1]"])
+        return f"written({x}, {_slice(place) if ':' in place or place == '...' else place}, {value})"
 
     def build(self, keep: list[str] | None = None) -> "Program":
         used = [n for n in self.names[len(self.inputs) :] if keep is None or n in keep]
         results = used[-2:] or self.inputs[:1]
-        return Program(self.inputs, [ln for ln in self.lines if keep is None or ln.split(" = ")[0] in keep], results, self.params)
+        return Program(
+            self.inputs,
+            [ln for ln in self.lines if keep is None or ln.split(" = ")[0] in keep],
+            results,
+            self.params,
+        )
 
 
 def _slice(text: str) -> str:
@@ -172,13 +272,13 @@ def _slice(text: str) -> str:
     return f"slice({', '.join(bounds)})"
 
 
-HELPER = '''def written(x, place, value):
+HELPER = """def written(x, place, value):
     z = x * 1.0
     z[place] = value
     return z
 
 
-'''
+"""
 
 
 class Program:
@@ -224,7 +324,7 @@ def _words(line: str) -> set[str]:
 
 
 def check(program: Program, seed: int, compiled: bool = False) -> None:
-    """Array form against NumPy, forward against differences, reverse against forward; and the compiled form, if asked."""
+    """Array form against NumPy, forward against differences, reverse against forward; if asked, one mode compiled."""
     function, args = program.function(), program.args
     rng = np.random.default_rng(seed)
     tangents = direction(args, rng)
@@ -237,7 +337,7 @@ def check(program: Program, seed: int, compiled: bool = False) -> None:
     for h in (1e-3, 1e-5, 1e-6):  # a kink may be near
         slopes = [
             slope(lambda t, k=k: leaves(function(*moved(args, tangents, t)))[k], h) for k in range(len(value))
-        ]  # fmt: skip
+        ]
         try:
             close(leaves(dots), slopes, {1e-3: 1e-6, 1e-5: 1e-6, 1e-6: 1e-5}[h])
             break
@@ -247,10 +347,11 @@ def check(program: Program, seed: int, compiled: bool = False) -> None:
     bars = pullback_arrays(reverse, args, heads if len(value) > 1 else heads[0])
     (pulled, size), (pushed, more) = inner(bars, tangents), inner(heads, dots)
     assert abs(pulled - pushed) <= 1e-9 * (size + more + 1e-3), f"reverse {pulled!r}, forward {pushed!r}"
-    if compiled:
+    if compiled and seed % 2:
         value_c, dots_c = engine(args, tangents)
         same(value_c, found, 1e-10)
         close(leaves(dots_c), leaves(dots), 1e-10)
+    elif compiled:
         _, pullback = reverse(*args)
         close(leaves(pullback(heads if len(value) > 1 else heads[0])), leaves(bars), 1e-10)
 
@@ -258,6 +359,10 @@ def check(program: Program, seed: int, compiled: bool = False) -> None:
 def failure(program: Program, seed: int, compiled: bool = False) -> Exception | None:
     try:
         check(program, seed, compiled)
+    except (
+        TraceError
+    ) as error:  # refused with the line of what can't be traced, which is right; else a finding
+        return None if "known at run time only" in str(error) else error
     except Exception as error:  # whatever goes wrong is a finding
         return error
     return None
@@ -285,5 +390,7 @@ def run(seeds, steps: int = 12, compiled: bool = False) -> list[str]:
             small = shrink(program, seed, compiled)
             last = failure(small, seed, compiled) or error
             given = "\n".join(f"{n} = {a!r}" for n, a in zip(small.inputs, small.args, strict=True))
-            reports.append(f"seed {seed}: {type(last).__name__}: {last}\n{given}\n{small.text()[len(HELPER) :]}")
+            reports.append(
+                f"seed {seed}: {type(last).__name__}: {last}\n{given}\n{small.text()[len(HELPER) :]}"
+            )
     return reports

@@ -1,4 +1,4 @@
-"""What a user calls: argnums, heads, structures, signatures, errors; and that nothing is confused, stale or modified."""
+"""What a user calls: argnums, heads, structures, signatures, errors; nothing is confused, stale or modified."""
 
 import copy
 import dataclasses
@@ -33,10 +33,17 @@ PRODUCT = {k: grad(product, argnums=k) for k in (0, 1, -1, "y", "scale", (0, 1),
 @pytest.mark.parametrize(
     ("argnums", "expected"),
     [
-        (0, 2 * Y), (1, 2 * X), ("y", 2 * X), ((0, 1), (2 * Y, 2 * X)), (("y", 0), (2 * X, 2 * Y)), ((0,), (2 * Y,)),
-        (2, np.sum(X * Y)), (-1, np.sum(X * Y)), ("scale", np.sum(X * Y)),
+        (0, 2 * Y),
+        (1, 2 * X),
+        ("y", 2 * X),
+        ((0, 1), (2 * Y, 2 * X)),
+        (("y", 0), (2 * X, 2 * Y)),
+        ((0,), (2 * Y,)),
+        (2, np.sum(X * Y)),
+        (-1, np.sum(X * Y)),
+        ("scale", np.sum(X * Y)),
     ],
-)  # fmt: skip
+)
 def test_argnums(argnums, expected):
     found = PRODUCT[argnums](X, Y, 2.0)
     assert isinstance(found, tuple) == isinstance(expected, tuple)
@@ -55,9 +62,17 @@ def test_arguments_by_keyword():
 
 @pytest.mark.parametrize(
     ("argnums", "error"),
-    [("z", ValueError), (-4, ValueError), ((), ValueError), ((0, 0), ValueError), (("x", 0), ValueError), (1.0, TypeError),
-     (True, TypeError), ((0, None), TypeError)],
-)  # fmt: skip
+    [
+        ("z", ValueError),
+        (-4, ValueError),
+        ((), ValueError),
+        ((0, 0), ValueError),
+        (("x", 0), ValueError),
+        (1.0, TypeError),
+        (True, TypeError),
+        ((0, None), TypeError),
+    ],
+)
 def test_wrong_argnums_at_once(argnums, error):
     with pytest.raises(error):
         grad(product, argnums=argnums)
@@ -72,7 +87,7 @@ def test_an_argument_that_the_call_does_not_have():
 
 @pytest.mark.parametrize("bad", [np.arange(3), 3, True, np.array([True, False, True]), np.int32(3)])
 def test_integers_cannot_be_differentiated(bad):
-    with pytest.raises(TypeError, match="'x'.*floating-point"):
+    with pytest.raises(TypeError, match=r"'x'.*floating-point"):
         grad(lambda x, y: np.sum(x * y))(bad, Y)
 
 
@@ -86,7 +101,9 @@ def test_no_number_in_the_argument():
         grad(lambda x, kind: np.sum(x), argnums="kind")(X, "plain")
 
 
-@pytest.mark.parametrize("bad", [X + 1j, np.array(["a"]), np.array([None]), 1j, np.ma.masked_array(X), X.astype(np.float16)])
+@pytest.mark.parametrize(
+    "bad", [X + 1j, np.array(["a"]), np.array([None]), 1j, np.ma.masked_array(X), X.astype(np.float16)]
+)
 def test_unsupported_arrays(bad):
     with pytest.raises(TypeError, match="'x'"):
         grad(lambda x: np.sum(x))(bad)
@@ -159,11 +176,20 @@ def test_heads():
 @pytest.mark.parametrize(
     ("head", "error"),
     [
-        (np.ones(4), ValueError), (np.ones((1, 3)), ValueError), (np.ones((3, 1)), ValueError), (np.ones(1), ValueError),
-        (np.ones(3, np.float32), TypeError), (np.arange(3), TypeError), ("x", (TypeError, ValueError)),
-        (None, (TypeError, ValueError)), (X + 1j, TypeError), (1j, TypeError), ((X, X), ValueError), (True, TypeError),
+        (np.ones(4), ValueError),
+        (np.ones((1, 3)), ValueError),
+        (np.ones((3, 1)), ValueError),
+        (np.ones(1), ValueError),
+        (np.ones(3, np.float32), TypeError),
+        (np.arange(3), TypeError),
+        ("x", (TypeError, ValueError)),
+        (None, (TypeError, ValueError)),
+        (X + 1j, TypeError),
+        (1j, TypeError),
+        ((X, X), ValueError),
+        (True, TypeError),
     ],
-)  # fmt: skip
+)
 def test_wrong_heads(head, error):
     with pytest.raises(error, match=r"head|complex"):
         squares(X, head=head)
@@ -218,7 +244,7 @@ def test_results_are_memory_of_their_own():
     out = grad(lambda x: x)(X, head=head)
     out[0] = 5.0
     equal(head, np.ones(3))
-    y, pullback = vjp(lambda x: x * 1.0, X)
+    _, pullback = vjp(lambda x: x * 1.0, X)
     (bar,) = pullback(head)
     bar[0] = 7.0
     equal(pullback(head)[0], np.ones(3))
@@ -243,7 +269,11 @@ class State(NamedTuple):
 
 
 def test_nested_arguments_and_gradients():
-    params = {"layers": [Layer(np.eye(3), 0.5), Layer(2 * np.eye(3), 1.0)], "state": State(X, 2.0), "rest": (Y, [3.0])}
+    params = {
+        "layers": [Layer(np.eye(3), 0.5), Layer(2 * np.eye(3), 1.0)],
+        "state": State(X, 2.0),
+        "rest": (Y, [3.0]),
+    }
 
     @grad
     def f(p, x):
@@ -283,7 +313,9 @@ def test_same_names_of_leaves_are_not_confused():
     equal(q, X)
 
 
-@pytest.mark.parametrize("names", [("head_", "np"), ("x_bar", "x"), ("t", "t_1"), ("i", "sum"), ("lambda_", "x_n"), ("r", "abs")])
+@pytest.mark.parametrize(
+    "names", [("head_", "np"), ("x_bar", "x"), ("t", "t_1"), ("i", "sum"), ("lambda_", "x_n"), ("r", "abs")]
+)
 def test_names_that_generated_code_uses_too(names):
     a, b = names
     space = {"np": np}
@@ -336,9 +368,18 @@ def test_a_length_of_one_is_another_signature():
 def test_axes_of_length_one_after_others(first):
     """A program made for other lengths must not be taken where it would give another shape."""
     functions = [
-        lambda x: np.squeeze(x), lambda x: x * x[:1], lambda x: x + x[:, :1], lambda x: x @ x.T, lambda x: x.T - x[0, 0],
-        lambda x: np.squeeze(x[:1]), lambda x: np.squeeze(x[:1], axis=0), lambda x: x[:, 1:].squeeze() * 2, lambda x: np.concatenate([x, x[:1]]), lambda x: x[1:] * 2, lambda x: np.roll(x, 1, 0),
-    ]  # fmt: skip
+        lambda x: np.squeeze(x),
+        lambda x: x * x[:1],
+        lambda x: x + x[:, :1],
+        lambda x: x @ x.T,
+        lambda x: x.T - x[0, 0],
+        lambda x: np.squeeze(x[:1]),
+        lambda x: np.squeeze(x[:1], axis=0),
+        lambda x: x[:, 1:].squeeze() * 2,
+        lambda x: np.concatenate([x, x[:1]]),
+        lambda x: x[1:] * 2,
+        lambda x: np.roll(x, 1, 0),
+    ]
     for f in functions:
         compiled = jit(f)
         for shape in (first, (3, 4), (1, 4), (3, 1), (1, 1), (2, 4)):
@@ -474,13 +515,16 @@ def test_objects_are_not_stale():
 @pytest.mark.parametrize(
     "make",
     [
-        lambda x: np.asfortranarray(x), lambda x: np.repeat(x, 2, axis=1)[:, ::2], lambda x: x[::-1][::-1],
-        lambda x: x.astype(">f8"), lambda x: np.lib.stride_tricks.as_strided(x.copy(), x.shape, x.strides),
+        lambda x: np.asfortranarray(x),
+        lambda x: np.repeat(x, 2, axis=1)[:, ::2],
+        lambda x: x[::-1][::-1],
+        lambda x: x.astype(">f8"),
+        lambda x: np.lib.stride_tricks.as_strided(x.copy(), x.shape, x.strides),
         lambda x: np.frombuffer(b"\0" + x.tobytes(), dtype="u1")[1:].view(np.float64).reshape(x.shape),
         lambda x: x.copy().T.copy().T,
     ],
     ids=["fortran", "strided", "views", "big-endian", "as_strided", "unaligned", "transposed"],
-)  # fmt: skip
+)
 def test_layouts(make):
     x = np.arange(6.0).reshape(2, 3) + 1
     f = LAYOUT
@@ -557,7 +601,9 @@ def test_alternating_signatures():
 def test_shape_mismatch():
     f = grad(lambda x, y: np.sum(x * y))
     f(X, Y)
-    with pytest.raises(ValueError, match=r"operands could not be broadcast together with shapes \(3,\) ?\(4,\)") as caught:
+    with pytest.raises(
+        ValueError, match=r"operands could not be broadcast together with shapes \(3,\) ?\(4,\)"
+    ) as caught:
         f(X, np.ones(4))
     assert "test_api.py" in str(caught.value)
     assert "lambda x, y: np.sum(x * y)" in str(caught.value)
@@ -622,9 +668,9 @@ def test_leaked_value():
 
     exec_space = {"kept": kept}
     exec("def leak(x):\n    kept.append(x * 2.0)\n    return x * 1.0", exec_space)
-    with pytest.raises(JitgradError):
+    with pytest.raises(TraceError):  # appending to a list from outside is refused
         grad(exec_space["leak"])(2.0)
-        kept[-1] + 1.0
+    assert kept == []
     assert issubclass(LeakedValueError, JitgradError)
     equal(grad(f)(X), [2, 2, 2])
 
@@ -749,7 +795,7 @@ def test_pullback_several_times():
         equal(a, u * np.cos(X) * Y)
         equal(b, u * np.sin(X))
     equal(pullback(2.0)[1], 2 * np.sin(X))
-    other, second = vjp(f, Y, X)
+    _, second = vjp(f, Y, X)
     equal(pullback(np.ones(3))[1], np.sin(X))
     equal(second(np.ones(3))[1], np.sin(Y))
     with pytest.raises(ValueError, match="head"):
@@ -777,7 +823,7 @@ def test_vjp_of_mixed_arguments():
 
 def test_jvp_checks():
     f = lambda x, n: x * n  # noqa: E731
-    value, dot = jvp(f, (X, 2), (Y, None))
+    _, dot = jvp(f, (X, 2), (Y, None))
     equal(dot, 2 * Y)
     equal(jvp(f, (X, 2), (Y, 0))[1], 2 * Y)
     with pytest.raises(TypeError):
@@ -810,7 +856,7 @@ def test_threads():
         try:
             for _ in range(20):
                 results[k] = f(np.full(k + 2, float(k)))
-        except BaseException as error:  # noqa: BLE001 (whatever a thread raises has to come out)
+        except BaseException as error:
             errors.append(error)
 
     threads = [threading.Thread(target=work, args=(k,)) for k in range(8)]

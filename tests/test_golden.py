@@ -1,4 +1,4 @@
-"""Generated sources of a few functions, in both forms, as they were accepted: `JITGRAD_ACCEPT=1 pytest tests/test_golden.py`.
+"""Generated sources of a few functions, in both forms, as accepted by `JITGRAD_ACCEPT=1 pytest tests/test_golden.py`.
 
 The files in `golden/` are to be read: a change of the generator shows in them as the change of a program.
 """

@@ -142,7 +142,7 @@ def test_substitution_renames_values_and_their_lengths():
 
 def test_substituting_a_param():
     block = simple()
-    x, length = vector("w")
+    x, _ = vector("w")
     copy = substitute(block, {block.params[0]: x})
     assert copy.params == (x,)
     assert copy.nodes[0].args == (x,)

@@ -13,8 +13,14 @@ BELOW = {
     "runtime": set(),
     "ir": {"errors"},
     "ops": {"ir", "errors", "runtime"},
-    **dict.fromkeys(("trace", "ad", "passes", "lower", "tape"), {"ops", "ir", "errors", "runtime"}),
-    "codegen": {"ops", "ir", "errors", "runtime", "passes"},  # passes.dce: the array form has no use for lengths
+    **{name: {"ops", "ir", "errors", "runtime"} for name in ("trace", "ad", "passes", "lower", "tape")},
+    "codegen": {
+        "ops",
+        "ir",
+        "errors",
+        "runtime",
+        "passes",
+    },  # passes.dce: the array form has no use for lengths
     "compile": {"errors", "runtime"},
 }
 BELOW["api"] = set(BELOW)
@@ -37,7 +43,7 @@ def layer(name: str) -> str:
 
 
 def imports(path: Path, inside: bool) -> set[str]:
-    """The modules of the package that a file imports, with those inside functions or without; TYPE_CHECKING doesn't count."""
+    """The modules of the package that a file imports, inside functions too or not; TYPE_CHECKING doesn't count."""
     found: set[str] = set()
 
     def visit(node: ast.AST) -> None:

@@ -595,3 +595,20 @@ def test_compiled_calls_see_changes():
     assert g(2.0) == (36.0, 36.0)
     assert g.stats().traces == 3
     assert grad(lambda x: m(x))(1.0) == 6.0
+
+
+@pytest.mark.parametrize(
+    "after", [X.astype(np.float32) + 1, np.ones((2, 3)), np.arange(3), np.ones((1, 3))[:, ::-1], 2.0]
+)
+def test_compiled_calls_see_another_kind_of_array(after):
+    w = X
+    f = jit(lambda x: x * w)
+    for w in (X, X + 1, np.array([[4.0, 0.0], [5.0, 0.0], [6.0, 0.0]])[:, 0], X[::-1]):
+        same(f(X), X * w)
+    assert f.stats().traces == 1
+    w = after
+    same(f(X), X * w)
+    assert f.stats().traces == 2
+    w = X
+    same(f(X), X * w)
+    assert f.stats().traces == 2

@@ -20,7 +20,8 @@ from jitgrad.codegen.forms import (
     tuple_of,
 )
 from jitgrad.codegen.outline import LONG, Outlined, nests, outline
-from jitgrad.codegen.statements import Writer
+from jitgrad.codegen.pretty import comment
+from jitgrad.codegen.statements import ROLES, Writer
 from jitgrad.ir.graph import Arg, Block, Const, Node, Value
 from jitgrad.ops.control import error_class
 
@@ -71,9 +72,12 @@ class NumbaWriter(Writer):
             )
         for group in groups.values():
             if len(group) > 1:
-                name = self.namer.new("loop")
-                _, _, writer, function = group[0]
-                function.name = name
+                node, _, writer, function = group[0]
+                name = function.name = self.namer.new(f"loop_of_line_{node.loc.line}" if node.loc.line else "loop")
+                if node.loc.line:
+                    function.body.insert(
+                        0, comment(f"{ROLES.get(node.loc.role, '')}line {node.loc.line}: {node.loc.text.strip()}")
+                    )
                 self.functions.append(function)
                 self.imports |= writer.imports
                 self.outlined |= {node: (name, cut) for node, cut, _, _ in group}

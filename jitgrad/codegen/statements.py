@@ -9,6 +9,7 @@ from jitgrad.codegen.names import Namer
 from jitgrad.codegen.pretty import comment
 from jitgrad.ir.graph import Arg, Block, Const, Node, Value, used
 
+ROLES = {"adjoint": "adjoint of ", "tangent": "tangent of "}
 MAX_INLINE = 6  # operations in one expression: what one can read in a line
 
 
@@ -182,8 +183,7 @@ class Writer:
         key = (loc.file, loc.line, loc.role)
         if not self.comments or not loc.line or key == self.told:
             return False
-        role = {"adjoint": "adjoint of ", "tangent": "tangent of "}.get(loc.role, "")
-        out.append(comment(f"{role}line {loc.line}: {loc.text.strip()}"))
+        out.append(comment(f"{ROLES.get(loc.role, '')}line {loc.line}: {loc.text.strip()}"))
         self.told = key
         return True
 

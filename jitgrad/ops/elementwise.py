@@ -248,8 +248,13 @@ def clip(x, a_min=None, a_max=None, *, min=None, max=None):
     The limits themselves are constants or, where a derivative by them is asked for, get what `x` doesn't.
     """
     low, high = a_min if min is None else min, a_max if max is None else max
-    y = x if low is None else where(x < low, low, x)
-    return y if high is None else where(y > high, high, y)
+    y = x if low is None else where(_beyond(x < low, low), low, x)
+    return y if high is None else where(_beyond(y > high, high), high, y)
+
+
+def _beyond(outside, limit):
+    """Whether the limit stands in place of the value; a limit that is NaN does."""
+    return outside if isinstance(limit, int | float) and limit == limit else outside | np.isnan(limit)
 
 
 # Dtypes, and constants on purpose.

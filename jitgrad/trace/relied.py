@@ -1,4 +1,9 @@
-"""What else a trace relies on: classes and their methods, attributes that are missing, builtins."""
+"""What else a trace relies on: classes and their methods, attributes that are missing, builtins.
+
+Not noticed: changes of the packages in `FIXED` and of the module `builtins`; of `__getattribute__` and metaclasses; of
+what a method written in C gives for an object outside (`deque.count`, `os.environ.get`), numbers of which are refused;
+and, in generator functions, of operators that a user's class defines.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checking derivatives: `check_grads`, for the tests of whoever writes functions to be differentiated."""
+"""`check_grads`: the derivatives of a function against differences, against each other, and compiled against not."""
 
 from __future__ import annotations
 
@@ -10,10 +10,23 @@ import numpy as np
 from jitgrad.api.engine import Engine
 from jitgrad.api.forward import Pushforward, jvp
 from jitgrad.api.reverse import Vjp, vjp
-from jitgrad.api.signature import is_leaf, normalize
-from jitgrad.api.structure import flatten, unflatten
-
-__all__ = ["check_grads", "run_arrays"]
+from jitgrad.api.structure import unflatten
+from jitgrad.testing.arrays import pullback_arrays, push_arrays
+from jitgrad.testing.trees import (
+    bytes_of,
+    close,
+    copied,
+    everything,
+    float_leaves,
+    inner,
+    is_float,
+    leaves_of,
+    moved,
+    name_of,
+    no_statics,
+    random_like,
+    scaled,
+)
 
 MODES = ("fwd", "rev")
 
@@ -85,12 +98,12 @@ def check_grads(
         >>> import numpy as np
         >>> from jitgrad.testing import check_grads
         >>> check_grads(lambda x, n: np.sum(np.sin(x) ** n), (np.array([0.5, 2.0]), 2))
+        >>> from jitgrad import stop_gradient
         >>> def forgets(x):
-        ...     return x * jitgrad.stop_gradient(x)
-        >>> import jitgrad
-        >>> check_grads(forgets, (2.0,), order=1, modes=("fwd",))
+        ...     return x * stop_gradient(x)
+        >>> check_grads(forgets, (2.0,), order=1, modes="fwd")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        AssertionError: check_grads(forgets), order 1, forward mode against a central difference: ...
+        AssertionError: check_grads(forgets), order 1, forward mode against a central difference: result is ...
 
     The method is that of `jax.test_util.check_grads`, with the exact comparison of the two modes added.
     """
@@ -102,15 +115,15 @@ def check_grads(
     if not isinstance(args, tuple | list):
         raise TypeError(f"args must be a tuple of the function's arguments, not a {type(args).__name__}")
     args = tuple(args)
-    if not any(map(_is_float, _leaves(args)[0])):
+    if not any(map(is_float, leaves_of(args)[0])):
         raise TypeError("no argument is floating-point: there is nothing to differentiate by")
-    single = any(np.asarray(x).dtype == np.float32 for x in _leaves(args)[0])
+    single = any(np.asarray(x).dtype == np.float32 for x in leaves_of(args)[0])
     default = SINGLE if single else DOUBLE
     tolerance = Tolerance(
         default.absolute if atol is None else atol, default.relative if rtol is None else rtol,
         default.rounding, default.step if eps is None else eps,
     )  # fmt: skip
-    _check(f, args, order, modes, tolerance, np.random.default_rng(seed), f"check_grads({_name(f)})", 1)
+    _check(f, args, order, modes, tolerance, np.random.default_rng(seed), f"check_grads({name_of(f)})", 1)
 
 
 def _check(f, args, order, modes, tolerance, rng, title, n) -> None:
@@ -127,13 +140,17 @@ def _check(f, args, order, modes, tolerance, rng, title, n) -> None:
         def tangent(args, tangents):
             return jvp(f, args, tangents)[1]
 
-        _check(tangent, (args, check.tangents), order, modes, tolerance, rng, f"{title}, of forward mode", n + 1)
+        _check(
+            tangent, (args, check.tangents), order, modes, tolerance, rng, f"{title}, of forward mode", n + 1
+        )
     if "rev" in modes:
 
         def cotangents(args, heads):
             return vjp(f, *args)[1](heads)
 
-        _check(cotangents, (args, check.heads), order, modes, tolerance, rng, f"{title}, of reverse mode", n + 1)
+        _check(
+            cotangents, (args, check.heads), order, modes, tolerance, rng, f"{title}, of reverse mode", n + 1
+        )
 
 
 class _Check:
@@ -141,12 +158,12 @@ class _Check:
 
     def __init__(self, f: Callable, args: tuple, tolerance: Tolerance, rng: np.random.Generator, title: str):
         self.f, self.args, self.tolerance, self.title = f, args, tolerance, title
-        self.leaves, self.names, self.structure = _leaves(args)
-        self.before = [_bytes(x) for x in self.leaves]
+        self.leaves, self.names, self.structure = leaves_of(args)
+        self.before = [bytes_of(x) for x in self.leaves]
         self.tangents = self._like(self.structure, self.leaves, rng)
-        self.value = f(*_copy(args))
-        self.results, self.result_names, self.result_structure = _leaves(self.value, "result")
-        self.floats = [_is_float(y) for y in self.results]
+        self.value = f(*copied(args))
+        self.results, self.result_names, self.result_structure = leaves_of(self.value, "result")
+        self.floats = [is_float(y) for y in self.results]
         if not any(self.floats):
             raise TypeError(f"{title}: the function returns no floating-point number")
         self.heads = self._like(self.result_structure, self.results, rng)
@@ -173,40 +190,43 @@ class _Check:
         self._against_arrays(x_bars, pullback_arrays(engine, self.args, self.heads), mode, "cotangent")
         bars = self._derivative_of_arguments(x_bars, mode)
         self._same_numbers(pullback(self.heads), x_bars, f"{mode}, the pullback called again", "cotangent")
-        dots = [t for t in _leaves(self.tangents, data=_all)[0] if t is not None]
-        found = [_inner(bar, dot) for bar, dot in zip(bars, dots, strict=True)]
-        heads = [h for h in _leaves(self.heads, data=_all)[0] if h is not None]
+        dots = [t for t in leaves_of(self.tangents, data=everything)[0] if t is not None]
+        found = [inner(bar, dot) for bar, dot in zip(bars, dots, strict=True)]
+        heads = [h for h in leaves_of(self.heads, data=everything)[0] if h is not None]
         pulled, size = sum(f for f, _ in found), sum(s for _, s in found)
         if against_forward:
-            pushed = [_inner(h, d) for h, d in zip(heads, self.y_dots, strict=True)]
+            pushed = [inner(h, d) for h, d in zip(heads, self.y_dots, strict=True)]
             size += sum(s for _, s in pushed)
             expected = sum(p for p, _ in pushed)
-            if not _close(pulled, expected, self.tolerance.rounding * size + np.finfo(float).tiny):
+            if not close(pulled, expected, self.tolerance.rounding * size + np.finfo(float).tiny):
                 what = f"{mode} against forward mode{self._culprit(bars, heads)}"
                 self._fail(what, "<J^T u, v>", pulled, expected, self.tolerance.rounding * size)
-        slopes = [_inner(h, slope) for h, (slope, _) in zip(heads, self.difference, strict=True)]
+        slopes = [inner(h, slope) for h, (slope, _) in zip(heads, self.difference, strict=True)]
         expected = sum(s for s, _ in slopes)
         noise = sum(np.sum(np.abs(h)) * n for h, (_, n) in zip(heads, self.difference, strict=True))
         size += sum(s for _, s in slopes)
         allowed = self.tolerance.absolute + noise + self.tolerance.relative * size
-        if not _close(pulled, expected, allowed):
+        if not close(pulled, expected, allowed):
             self._fail(f"{mode} against a central difference", "<J^T u, v>", pulled, expected, allowed)
 
     def _culprit(self, bars: list, heads: list) -> str:
         """Which argument's cotangent is the wrong one, as far as moving one argument at a time tells."""
         engine = Pushforward(self.f)
         wrong = []
-        floats = [k for k, x in enumerate(self.leaves) if _is_float(x)]
-        tangents = [t for t in _leaves(self.tangents, data=_all)[0] if t is not None]
+        floats = [k for k, x in enumerate(self.leaves) if is_float(x)]
+        tangents = [t for t in leaves_of(self.tangents, data=everything)[0] if t is not None]
         for place, bar, dot in zip(floats, bars, tangents, strict=True):
             alone = [
-                None if not _is_float(x) else dot if k == place else _scaled(x, 0.0) for k, x in enumerate(self.leaves)
+                None if not is_float(x) else dot if k == place else scaled(x, 0.0)
+                for k, x in enumerate(self.leaves)
             ]
-            _, y_dot = engine(self.args, unflatten(_no_statics(self.structure), iter(alone)))
-            pushed = [_inner(h, d) for h, d in zip(heads, _float_leaves(y_dot, self.floats), strict=True)]
-            pulled, size = _inner(bar, dot)
+            _, y_dot = engine(self.args, unflatten(no_statics(self.structure), iter(alone)))
+            pushed = [inner(h, d) for h, d in zip(heads, float_leaves(y_dot, self.floats), strict=True)]
+            pulled, size = inner(bar, dot)
             size += sum(s for _, s in pushed)
-            if not _close(pulled, sum(p for p, _ in pushed), self.tolerance.rounding * size + np.finfo(float).tiny):
+            if not close(
+                pulled, sum(p for p, _ in pushed), self.tolerance.rounding * size + np.finfo(float).tiny
+            ):
                 wrong.append(self.names[place])
         return f" (argument {', '.join(wrong)})" if wrong else ""
 
@@ -220,12 +240,12 @@ class _Check:
 
     def _unmodified(self, mode: str) -> None:
         for x, name, before in zip(self.leaves, self.names, self.before, strict=True):
-            if _bytes(x) != before:
+            if bytes_of(x) != before:
                 raise AssertionError(f"{self.title}, {mode}: argument {name} was modified")
 
     def _same_value(self, value: object, mode: str) -> None:
         self._same_structure(value, self.result_structure, f"{mode}, the value", "result")
-        for y, wanted, name in zip(_leaves(value)[0], self.results, self.result_names, strict=True):
+        for y, wanted, name in zip(leaves_of(value)[0], self.results, self.result_names, strict=True):
             self._same_type(y, wanted, f"{mode}, the value against plain Python", name)
         self._same_numbers(value, self.value, f"{mode}, the value against plain Python", "result")
 
@@ -234,40 +254,44 @@ class _Check:
 
     def _same_numbers(self, found: object, wanted: object, what: str, prefix: str) -> None:
         """All leaves are the same but for rounding."""
-        pairs = zip(*(_leaves(x, prefix)[:2] for x in (found, wanted)), strict=True)
+        pairs = zip(*(leaves_of(x, prefix)[:2] for x in (found, wanted)), strict=True)
         (xs, ys), (names, _) = pairs
         if len(xs) != len(ys):
             raise AssertionError(f"{self.title}, {what}: {len(xs)} arrays instead of {len(ys)}")
         for x, y, name in zip(xs, ys, names, strict=True):
             if np.shape(x) != np.shape(y):
-                raise AssertionError(f"{self.title}, {what}: {name} has shape {np.shape(x)} instead of {np.shape(y)}")
+                raise AssertionError(
+                    f"{self.title}, {what}: {name} has shape {np.shape(x)} instead of {np.shape(y)}"
+                )
             x, y = np.asarray(x), np.asarray(y)
             exact = y.dtype.kind in "biu"
             size = np.max(np.abs(y[np.isfinite(y)]), initial=0.0) if not exact else 0.0
             rounding = 0.0 if exact else self.tolerance.rounding * (float(size) + 1e-30)
-            if not np.all(_close(x, y, rounding)):
+            if not np.all(close(x, y, rounding)):
                 self._fail_at(what, name, x, y, rounding)
 
     def _derivative_of_results(self, y_dot: object, mode: str) -> list:
-        self._same_structure(y_dot, _no_statics(self.result_structure), f"{mode}, the tangent", "result")
-        for dot, y, name in zip(_leaves(y_dot)[0], self.results, self.result_names, strict=True):
+        self._same_structure(y_dot, no_statics(self.result_structure), f"{mode}, the tangent", "result")
+        for dot, y, name in zip(leaves_of(y_dot)[0], self.results, self.result_names, strict=True):
             self._same_type(dot, y, f"{mode}, the tangent", name)
-            if not _is_float(y) and np.any(dot):
-                raise AssertionError(f"{self.title}, {mode}: the tangent of {name} isn't zero, though it is no float")
-        return _float_leaves(y_dot, self.floats)
+            if not is_float(y) and np.any(dot):
+                raise AssertionError(
+                    f"{self.title}, {mode}: the tangent of {name} isn't zero, though it is no float"
+                )
+        return float_leaves(y_dot, self.floats)
 
     def _derivative_of_arguments(self, x_bars: object, mode: str) -> list:
-        floats = iter([_is_float(x) for x in self.leaves])
-        wanted = _no_statics(self.structure, floats)
+        floats = iter([is_float(x) for x in self.leaves])
+        wanted = no_statics(self.structure, floats)
         self._same_structure(x_bars, wanted, f"{mode}, the cotangents", "args")
-        bars = _leaves(x_bars)[0]
-        given = [(x, name) for x, name in zip(self.leaves, self.names, strict=True) if _is_float(x)]
+        bars = leaves_of(x_bars)[0]
+        given = [(x, name) for x, name in zip(self.leaves, self.names, strict=True) if is_float(x)]
         for bar, (x, name) in zip(bars, given, strict=True):
             self._same_type(bar, x, f"{mode}, the cotangent", name)
         return bars
 
     def _same_structure(self, found: object, wanted: tuple, what: str, name: str) -> None:
-        structure = _leaves(found, name)[2]
+        structure = leaves_of(found, name)[2]
         if structure != wanted:
             raise AssertionError(f"{self.title}, {what}: the structure is {structure} instead of {wanted}")
 
@@ -282,19 +306,25 @@ class _Check:
         found, slope = np.asarray(found), np.asarray(slope)
         size = np.maximum(np.abs(found), np.abs(slope))
         allowed = self.tolerance.absolute + noise + self.tolerance.relative * np.max(size, initial=0.0)
-        if not np.all(_close(found, slope, allowed)):
+        if not np.all(close(found, slope, allowed)):
             self._fail_at(what, name, found, slope, allowed)
 
     def _fail_at(self, what: str, name: str, found: np.ndarray, wanted: np.ndarray, allowed: float) -> None:
-        good = _close(found, wanted, allowed)
-        worst = np.where(good, -1.0, np.nan_to_num(np.abs(np.subtract(found, wanted, dtype=float)), nan=np.inf))
+        good = close(found, wanted, allowed)
+        worst = np.where(
+            good, -1.0, np.nan_to_num(np.abs(np.subtract(found, wanted, dtype=float)), nan=np.inf)
+        )
         place = np.unravel_index(int(np.argmax(worst)), worst.shape) if worst.ndim else ()
         where = f"{name}[{', '.join(map(str, place))}]" if place else name
-        self._fail(what, where, found[place], wanted[place], allowed, f"; {np.sum(~good)} of {good.size} differ")
+        self._fail(
+            what, where, found[place], wanted[place], allowed, f"; {np.sum(~good)} of {good.size} differ"
+        )
 
     def _fail(self, what: str, where: str, found, wanted, allowed: float, more: str = "") -> None:
         apart = abs(float(found) - float(wanted))
-        note = "" if np.isfinite(float(wanted)) else "; what isn't finite proves nothing: choose another point"
+        note = (
+            "" if np.isfinite(float(wanted)) else "; what isn't finite proves nothing: choose another point"
+        )
         raise AssertionError(
             f"{self.title}, {what}: {where} is {float(found)!r} instead of {float(wanted)!r}, "
             f"{apart:.2g} apart where {allowed:.2g} is allowed{more}{note}"
@@ -303,24 +333,26 @@ class _Check:
     # Directions and differences.
     def _like(self, structure: tuple, leaves: list, rng: np.random.Generator) -> tuple:
         """Random numbers for what is floating-point, None for all else."""
-        random = [_random(x, rng) if _is_float(x) else None for x in leaves]
-        return unflatten(_no_statics(structure), iter(random))
+        random = [random_like(x, rng) if is_float(x) else None for x in leaves]
+        return unflatten(no_statics(structure), iter(random))
 
     def _float_names(self) -> list[str]:
         return [name for name, is_float in zip(self.result_names, self.floats, strict=True) if is_float]
 
     def _difference(self) -> list[tuple]:
         """For each float result the slope along the tangents, and how much of it may be rounding."""
-        dots = _leaves(self.tangents, data=_all)[0]
+        dots = leaves_of(self.tangents, data=everything)[0]
         dots = iter([d for d in dots if d is not None])
-        lengths = [max(1.0, float(np.max(np.abs(x), initial=0.0))) for x in self.leaves if _is_float(x)]
+        lengths = [max(1.0, float(np.max(np.abs(x), initial=0.0))) for x in self.leaves if is_float(x)]
         h = self.tolerance.step * max(lengths)
-        moves = [next(dots) if _is_float(x) else None for x in self.leaves]
+        moves = [next(dots) if is_float(x) else None for x in self.leaves]
         ends = []
         for sign in (1, -1):
-            moved = [x if d is None else _moved(x, sign * h, d) for x, d in zip(self.leaves, moves, strict=True)]
-            y = self.f(*_copy(unflatten(self.structure, iter(moved))))
-            ends.append(_float_leaves(y, self.floats))
+            end = [
+                x if d is None else moved(x, sign * h, d) for x, d in zip(self.leaves, moves, strict=True)
+            ]
+            y = self.f(*copied(unflatten(self.structure, iter(end))))
+            ends.append(float_leaves(y, self.floats))
         out = []
         for up, down in zip(*ends, strict=True):
             up, down = np.asarray(up), np.asarray(down)
@@ -328,105 +360,3 @@ class _Check:
             size = float(np.max(np.abs(up[np.isfinite(up)]), initial=0.0))
             out.append(((up.astype(float) - down.astype(float)) / (2 * h), 16 * precision * size / h))
         return out
-
-
-def run_arrays(engine: Engine, flat: object, extras: tuple) -> object:
-    """What a call gives, by the array form of the program, run by plain Python.
-
-    Args:
-        engine: what `jitgrad.grad` and the others make.
-        flat: `engine.flatten(args, kwargs)`.
-        extras: the leaves of head gradients or tangents.
-    """
-    entry, results = engine.execute(flat, engine.request(), extras, interpreted=True)
-    return unflatten(entry.structure, entry.program.unpack(results))
-
-
-def push_arrays(engine: Pushforward, args: tuple, tangents: tuple) -> tuple:
-    """`jvp` by the array form."""
-    flat = engine.flatten(args, {})
-    dots = [normalize(t) for t in _leaves(tangents, data=_all)[0] if t is not None]
-    return run_arrays(engine, flat, tuple(dots))
-
-
-def pullback_arrays(engine: Vjp, args: tuple, heads: object) -> tuple:
-    """`vjp(f, *args)[1](heads)` by the array form, both parts."""
-    flat = engine.flatten(args, {})
-    entry, results = engine.execute(flat, None, (), interpreted=True)
-    _, residuals = unflatten(entry.structure, entry.program.unpack(results))
-    second = entry.companion
-    given = {"leaf": residuals, "extra": [normalize(h) for h in _leaves(heads, data=_all)[0] if h is not None]}
-    values = [given[kind][k] for kind, k in second.program.params]
-    return unflatten(second.structure, second.program.unpack(second.program.interpret(values)))
-
-
-# Small helpers.
-def _all(x: object, name: str) -> bool:
-    return True
-
-
-def _data(x: object, name: str) -> bool:
-    return x is not None and is_leaf(x, name)
-
-
-def _leaves(x: object, name: str = "args", data: Callable = _data) -> tuple[list, list[str], tuple]:
-    return flatten(x, name, data)
-
-
-def _float_leaves(x: object, floats: list[bool]) -> list:
-    return [leaf for leaf, is_float in zip(_leaves(x)[0], floats, strict=True) if is_float]
-
-
-def _no_statics(structure: tuple, floats=None) -> tuple:
-    """The structure of a derivative: None for what has none."""
-    nothing = _leaves(None)[2]
-    if structure[0] == "static":
-        return nothing
-    if structure == ("leaf",):
-        return structure if floats is None or next(floats) else nothing
-    return (*structure[:4], *(_no_statics(part, floats) for part in structure[4:]))
-
-
-def _is_float(x: object) -> bool:
-    return np.asarray(x).dtype.kind == "f"
-
-
-def _bytes(x: object) -> bytes:
-    return np.asarray(x).tobytes()
-
-
-def _copy(x: object) -> object:
-    leaves, _, structure = _leaves(x)
-    return unflatten(structure, iter([np.array(e) if isinstance(e, np.ndarray) else e for e in leaves]))
-
-
-def _random(x: object, rng: np.random.Generator) -> object:
-    dtype = np.asarray(x).dtype.newbyteorder("=")
-    numbers = rng.standard_normal(np.shape(x)).astype(dtype)
-    return numbers if np.ndim(x) else float(numbers) if isinstance(x, float) else dtype.type(numbers)
-
-
-def _scaled(x: object, factor: float) -> object:
-    return (
-        np.zeros(np.shape(x), np.asarray(x).dtype) * np.asarray(x).dtype.type(factor) if np.ndim(x) else type(x)(factor)
-    )
-
-
-def _moved(x: object, h: float, dot: object) -> object:
-    moved = (np.asarray(x, float) + h * np.asarray(dot, float)).astype(np.asarray(x).dtype)
-    return moved if isinstance(x, np.ndarray) else type(x)(moved)
-
-
-def _inner(a: object, b: object) -> tuple[float, float]:
-    """The inner product, and the sum of the terms' sizes."""
-    terms = np.multiply(a, b, dtype=float)
-    return float(np.sum(terms)), float(np.sum(np.abs(terms)))
-
-
-def _close(a: object, b: object, allowed: float) -> object:
-    with np.errstate(invalid="ignore"):
-        return (np.equal(a, b)) | (np.isnan(a) & np.isnan(b)) | (np.abs(np.subtract(a, b, dtype=float)) <= allowed)
-
-
-def _name(f: Callable) -> str:
-    return getattr(f, "__name__", type(f).__name__)
