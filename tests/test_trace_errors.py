@@ -98,11 +98,6 @@ def chained(x):
     return 0 < x < 1
 
 
-def asserted(x):
-    assert x > 0
-    return x
-
-
 def listed(x):
     return [1, 2, 3][int(x)]
 
@@ -121,7 +116,6 @@ def numbered(x):
         (ternary, (2.0,), "a conditional expression needs", "x if x > 0 else 0.0"),
         (both, (2.0, 1.0), "logical_and", "x > 0 and y > 0"),
         (chained, (2.0,), "chained comparison", "0 < x < 1"),
-        (asserted, (2.0,), "an `assert`", "assert x > 0"),
         (listed, (2.0,), "indexing a Python container", "[1, 2, 3][int(x)]"),
         (numbered, (V,), "integer", "np.sum(x, axis=int(x[0]))"),
     ],

@@ -30,6 +30,8 @@ def scalar(node: Node, args: list) -> object:
         return _where(g == 0, out.dtype.type(0), g * p)
     if op is root:
         return np.sqrt(args[0])
+    if op.name == "sign" and out.dtype.kind == "u":  # Numba takes the top bit for a sign
+        return cast(args[0] != 0, out.dtype)
     if op.name == "power":
         short = _short_power(node, args)
         if short is not None:

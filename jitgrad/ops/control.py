@@ -31,7 +31,7 @@ check = Op("check", infer=lambda args, **attrs: (), evaluate=_evaluate_check, ef
 
 # NumPy's texts. `{a}` and `{b}` are the lengths that differ, `{0}` and so on the operands' shapes.
 _MESSAGES = {
-    "broadcast": "operands could not be broadcast together with shapes {shapes} ",
+    "broadcast": "operands could not be broadcast together with shapes {shapes}",
     "matmul": "matmul: Input operand 1 has a mismatch in its core dimension 0, with gufunc signature "
     "(n?,k),(k,m?)->(n?,m?) (size {b} is different from {a})",
     "dot": "shapes {0} and {1} not aligned: {a} (dim {last}) != {b} (dim {first})",

@@ -13,7 +13,7 @@ import numpy as np
 
 from jitgrad.errors import TraceError, UnsupportedError
 from jitgrad.ir.graph import Value
-from jitgrad.ops.brackets import parse_index
+from jitgrad.ops.brackets import check_mask, parse_index
 from jitgrad.ops.index import assign, getitem_, setitem
 from jitgrad.ops.registry import METHODS
 from jitgrad.ops.shape import reshape, transpose
@@ -163,6 +163,7 @@ class Cell(Expr):
         index, x, other = index_of(index), plain(self), plain(as_array(other))
         if isinstance(index, Expr) and index.dtype == np.bool_ and index.ndim == x.ndim and not np.ndim(other):
             new = cast_in_place(ufunc, x, self._operate(ufunc, x, other), other)
+            check_mask(index, x.shape, 0)
             self.store(np.where(index, new, x))
             return
         pattern, operands = parse_index(x, index)
