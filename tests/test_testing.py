@@ -55,7 +55,7 @@ def test_two_modes_that_differ_by_little(monkeypatch):
         lambda tangents, z, x: tangents[0] * (1 - z * z), lambda g, z, x: (g * (1 - z * z) * (1 + 1e-8),)
     )
     monkeypatch.setattr(tanh, "rule", rule)
-    with pytest.raises(AssertionError, match=r"reverse mode against forward mode \(argument .*b\)"):
+    with pytest.raises(AssertionError, match=r"reverse mode against forward mode \(argument b\)"):
         check_grads(lambda a, b: a * np.tanh(b), (2.0, X), order=1)
 
 
@@ -79,7 +79,7 @@ def test_a_pullback_that_spoils_its_arguments(monkeypatch):
         return call(self, head)
 
     monkeypatch.setattr(Pullback, "__call__", spoiling)
-    with pytest.raises(AssertionError, match="x was modified"):
+    with pytest.raises(AssertionError, match="argument x was modified"):
         check_grads(lambda x: x * 2.0, (x,), order=1, modes="rev")
 
 

@@ -158,7 +158,8 @@ class _Check:
 
     def __init__(self, f: Callable, args: tuple, tolerance: Tolerance, rng: np.random.Generator, title: str):
         self.f, self.args, self.tolerance, self.title = f, args, tolerance, title
-        self.leaves, self.names, self.structure = leaves_of(args)
+        self.leaves, _, self.structure = leaves_of(args)
+        self.names = Pushforward(f).flatten(args, {}).names
         self.before = [bytes_of(x) for x in self.leaves]
         self.tangents = self._like(self.structure, self.leaves, rng)
         self.value = f(*copied(args))
