@@ -57,6 +57,9 @@ class ArrayWriter(Writer):
             n.op.name == "divide" and n.args[0] is param and not isinstance(n.args[1], Const) for n in self.block.nodes
         )
 
+    def fits_into(self, node: Node, reader: Node) -> bool:
+        return reader.op.name != "strong_multiply"  # which is written with its first operand twice
+
     def inlinable(self, node: Node) -> bool:
         return node.op.name not in ("nonzero", "add_at", "setitem")
 

@@ -21,12 +21,11 @@ from jitgrad.codegen.forms import (
 )
 from jitgrad.codegen.outline import LONG, Outlined, nests, outline
 from jitgrad.codegen.pretty import comment
-from jitgrad.codegen.statements import ROLES, Writer
+from jitgrad.codegen.statements import Writer, line_comment
 from jitgrad.ir.graph import Arg, Block, Const, Node, Value
 from jitgrad.ops.control import error_class
 
 SCALARS = {
-    "where": "_1 if _0 else _2",
     "logical_and": "_0 and _1",
     "logical_or": "_0 or _1",
     "logical_not": "not _0",
@@ -75,9 +74,7 @@ class NumbaWriter(Writer):
                 node, _, writer, function = group[0]
                 name = function.name = self.namer.new(f"loop_of_line_{node.loc.line}" if node.loc.line else "loop")
                 if node.loc.line:
-                    function.body.insert(
-                        0, comment(f"{ROLES.get(node.loc.role, '')}line {node.loc.line}: {node.loc.text.strip()}")
-                    )
+                    function.body.insert(0, comment(line_comment(node.loc)))
                 self.functions.append(function)
                 self.imports |= writer.imports
                 self.outlined |= {node: (name, cut) for node, cut, _, _ in group}
@@ -110,10 +107,6 @@ class NumbaWriter(Writer):
 
     def kind(self, value: Value) -> object:
         return (value.type.dtype, value.type.ndim)  # Numba gives a variable one type
-
-    def fits_into(self, node: Node, reader: Node) -> bool:
-        # Both branches are computed before the choice: LLVM then selects, where it would jump, and vectorises.
-        return reader.op.name != "where" or node.out is reader.args[0]
 
     def statement(self, node: Node) -> list[ast.stmt] | None:
         method = getattr(self, f"_write_{node.op.name}", None)
@@ -225,6 +218,10 @@ class NumbaWriter(Writer):
 
     def _axis_length(self, node, args, axis):
         return fill(f"_0.shape[{axis}]", *args)
+
+    def _where(self, node, args):
+        self.imports.add("from jitgrad.runtime.scalars import select")
+        return call("select", *args)
 
     def _load(self, node, args):
         return subscript(args[0], *args[1:])

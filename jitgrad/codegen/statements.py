@@ -7,9 +7,10 @@ import ast
 from jitgrad.codegen.forms import expression
 from jitgrad.codegen.names import Namer
 from jitgrad.codegen.pretty import comment
-from jitgrad.ir.graph import Arg, Block, Const, Node, Value, used
+from jitgrad.ir.graph import Arg, Block, Const, Loc, Node, Value, used
 
 ROLES = {"adjoint": "adjoint of ", "tangent": "tangent of "}
+LONGEST = 100  # characters of the user's line in a comment
 MAX_INLINE = 6  # operations in one expression: what one can read in a line
 
 
@@ -174,7 +175,8 @@ class Writer:
         for value in [v for v in live if self.last_read.get(v, -1) <= k]:
             live.remove(value)
             name = self.names.get(value)
-            if name is not None and not any(self.names.get(v) == name for v in live):
+            # A name of the user's goes on to the next value; one of ours means one thing.
+            if name is not None and value.name is not None and not any(self.names.get(v) == name for v in live):
                 self.namer.release(name)
 
     def _tell(self, node: Node, out: list[ast.stmt]) -> bool:
@@ -183,9 +185,16 @@ class Writer:
         key = (loc.file, loc.line, loc.role)
         if not self.comments or not loc.line or key == self.told:
             return False
-        out.append(comment(f"{ROLES.get(loc.role, '')}line {loc.line}: {loc.text.strip()}"))
+        out.append(comment(line_comment(loc)))
         self.told = key
         return True
+
+
+def line_comment(loc: Loc) -> str:
+    """What a node is for: the user's line, and whether it is its adjoint or tangent."""
+    text = loc.text.strip()
+    text = text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
+    return f"{ROLES.get(loc.role, '')}line {loc.line}: {text}"
 
 
 def overwrites(node: Node) -> list[Value]:

@@ -80,7 +80,8 @@ class ArrayLike:
         if method != "__call__":
             return self._ufunc_method(ufunc, method, inputs, kwargs)
         if ufunc not in UFUNCS or kwargs:
-            self._unsupported(f"np.{ufunc.__name__}" + (f" with {', '.join(kwargs)}=" if kwargs else ""))
+            name = f"np.{ufunc.__name__}" if getattr(np, ufunc.__name__, None) is ufunc else ufunc.__name__
+            self._unsupported(name + (f" with {', '.join(kwargs)}=" if kwargs else ""))
         if out is not None or where is not True:
             self._unsupported(f"np.{ufunc.__name__} with {'out' if out is not None else 'where'}=")
         result = UFUNCS[ufunc](*inputs)

@@ -159,14 +159,19 @@ def getitem(x, index):
     if isinstance(index, Expr) and index.dtype == BOOL and not index.ndim:
         raise IndexError("a single boolean as an index is not supported")
     pattern, operands = parse_index(x, index)
-    return x if _is_everything(pattern, operands, x) else getitem_(x, *operands, pattern=pattern)
+    if not _is_everything(pattern, operands, x):
+        return getitem_(x, *operands, pattern=pattern)
+    lengths = iter(shape_of(x))  # only new axes: another shape of the same elements
+    return reshape(x, tuple(1 if entry[0] == "new" else next(lengths) for entry in pattern))
 
 
 def _is_everything(pattern, operands, x) -> bool:
-    return all(
-        part[0] == "slice" and part[3] == 1 and _is(operands[part[1]], 0) and _same(operands[part[2]], n)
-        for part, n in zip(pattern, shape_of(x), strict=False)
-    ) and len(pattern) == len(shape_of(x))
+    """Whether an index takes every element in order, perhaps with new axes."""
+    entries = [entry for entry in pattern if entry[0] != "new"]
+    return len(entries) == len(shape_of(x)) and all(
+        entry[0] == "slice" and entry[3] == 1 and _is(operands[entry[1]], 0) and _same(operands[entry[2]], n)
+        for entry, n in zip(entries, shape_of(x), strict=True)
+    )
 
 
 def _is(a, number: int) -> bool:

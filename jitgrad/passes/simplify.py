@@ -8,6 +8,7 @@ from jitgrad.ir.graph import Arg, Block, Const, Node, Value
 from jitgrad.ir.types import Type
 from jitgrad.ops.elementwise import astype, where
 from jitgrad.ops.registry import UFUNCS
+from jitgrad.ops.rules import strong_multiply
 from jitgrad.ops.shape import broadcast_to_, reshape_, transpose_
 from jitgrad.passes.cse import rename_lengths
 
@@ -29,6 +30,14 @@ IDENTITIES: list[tuple[tuple, object]] = [
     ((mul, "x", (div, 1, "y")), (div, "x", "y")),  # x * (1 / y) = x / y
     ((mul, (div, 1, "y"), "x"), (div, "x", "y")),
     ((where, "c", "x", "x"), "x"),  #      x whatever the condition
+]
+
+
+# True of integers only: a float's zero has a sign.
+OF_INTEGERS: list[tuple[tuple, object]] = [
+    ((add, "x", 0), "x"),  #  x + 0 = x
+    ((add, 0, "x"), "x"),
+    ((sub, "x", 0), "x"),  #  x - 0 = x
 ]
 
 
@@ -55,7 +64,7 @@ class _Simplifier:
     def visit(self, node: Node) -> None:
         if len(node.outs) != 1 or node.regions or node.op.effect:
             return self.keep(node)
-        new = self.fold(node) or self.chain(node) or self.match(node) or self.unbroadcast(node)
+        new = self.fold(node) or self.chain(node) or self.match(node) or self.unmask(node) or self.unbroadcast(node)
         if new is None:
             return self.keep(node)
         if isinstance(new, Node):
@@ -99,7 +108,8 @@ class _Simplifier:
         return None
 
     def match(self, node: Node) -> Arg | Node | None:
-        for pattern, replacement in IDENTITIES:
+        integer = node.out.type.dtype.kind in "iu"
+        for pattern, replacement in IDENTITIES + OF_INTEGERS if integer else IDENTITIES:
             found: dict[str, Arg] = {}
             if pattern[0] is node.op and self.fits(pattern, node, found):
                 if isinstance(replacement, str):
@@ -115,7 +125,7 @@ class _Simplifier:
     def fits(self, pattern: tuple, node: Node, found: dict[str, Arg]) -> bool:
         for p, arg in zip(pattern[1:], node.args, strict=True):
             if isinstance(p, str):
-                if found.setdefault(p, arg) is not arg:
+                if found.setdefault(p, arg) != arg:
                     return False
             elif isinstance(p, tuple):
                 inner = self.maker.get(arg)
@@ -124,6 +134,12 @@ class _Simplifier:
             elif not (isinstance(arg, Const) and not isinstance(arg.value, bool) and arg.value == p):
                 return False
         return True
+
+    def unmask(self, node: Node) -> Node | None:
+        """A masked zero times a finite number is zero without a mask."""
+        if node.op is strong_multiply and isinstance(node.args[1], Const) and np.isfinite(node.args[1].value):
+            return Node(mul, node.args, node.outs, {}, (), node.loc)
+        return None
 
     def unbroadcast(self, node: Node) -> Node | None:
         """An operand that was only repeated to the shape of another needs no repeating: broadcasting does it."""

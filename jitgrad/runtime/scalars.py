@@ -61,3 +61,22 @@ def _suffix(kind: types.Float) -> str:
 
 maximum = _extremum("maximum", ">")
 minimum = _extremum("minimum", "<")
+
+
+@intrinsic
+def select(typingctx, condition, a, b):
+    """`a if condition else b`, with both computed: LLVM's select, where a conditional expression would be a branch.
+
+    Branches keep a loop from being vectorised, and Numba's compile time grows with their number more than linearly.
+    """
+    a, b = types.unliteral(a), types.unliteral(b)
+    if a != b or not isinstance(condition, types.Boolean):
+        return None
+
+    def codegen(context, builder, signature, args):
+        c, x, y = args
+        if c.type != ir.IntType(1):
+            c = builder.icmp_unsigned("!=", c, c.type(0))
+        return builder.select(c, x, y)
+
+    return a(condition, a, b), codegen
