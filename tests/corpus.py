@@ -17,8 +17,6 @@
 A digit after the letter makes another one of the kind. To add a case, add a function.
 """
 
-
-
 import functools
 import math
 from dataclasses import dataclass
@@ -280,14 +278,23 @@ def rounding(x):
 
 # Reductions.
 def sums(A):
-    return A.sum(), np.sum(A, axis=0), np.sum(A, axis=1), np.sum(A, axis=-1, keepdims=True), A.sum(axis=(0, 1))
+    return (
+        A.sum(),
+        np.sum(A, axis=0),
+        np.sum(A, axis=1),
+        np.sum(A, axis=-1, keepdims=True),
+        A.sum(axis=(0, 1)),
+    )
 
 
 def sums_3d(T):
     return (
-        np.sum(T, axis=1), np.sum(T, axis=(0, 2)), np.sum(T, axis=(0, -1), keepdims=True),
-        T.sum(axis=2) ** 2, np.sum(T**2, keepdims=True),
-    )  # fmt: skip
+        np.sum(T, axis=1),
+        np.sum(T, axis=(0, 2)),
+        np.sum(T, axis=(0, -1), keepdims=True),
+        T.sum(axis=2) ** 2,
+        np.sum(T**2, keepdims=True),
+    )
 
 
 def sum_of_products(x, y):
@@ -335,7 +342,12 @@ def running_sum_3d(T):
 
 
 def positions(A):
-    return A * np.argmax(A), A[np.arange(3), A.argmax(axis=1)], A[A.argmin(axis=0), np.arange(4)], np.argmin(A)
+    return (
+        A * np.argmax(A),
+        A[np.arange(3), A.argmax(axis=1)],
+        A[A.argmin(axis=0), np.arange(4)],
+        np.argmin(A),
+    )
 
 
 def any_all(A):
@@ -347,7 +359,11 @@ def counts(x):
 
 
 def averages(A, x):
-    return np.average(A, axis=0), np.average(x, weights=x**2 + 1), np.average(A, axis=1, weights=A[0] ** 2 + 1)
+    return (
+        np.average(A, axis=0),
+        np.average(x, weights=x**2 + 1),
+        np.average(A, axis=1, weights=A[0] ** 2 + 1),
+    )
 
 
 def differences(x, A):
@@ -419,7 +435,11 @@ def inner_matrices(A, B):
 
 
 def tensordots(T, U, A, B):
-    return np.tensordot(A, B, axes=2), np.tensordot(A, B, axes=([0, 1], [0, 1])), np.tensordot(T, U, axes=([2], [1]))
+    return (
+        np.tensordot(A, B, axes=2),
+        np.tensordot(A, B, axes=([0, 1], [0, 1])),
+        np.tensordot(T, U, axes=([2], [1])),
+    )
 
 
 def tensordot_more(T, A):
@@ -428,9 +448,15 @@ def tensordot_more(T, A):
 
 def einsum_common(A, B, C, S):
     return (
-        np.einsum("ij,jk->ik", A, C), np.einsum("ij->", A), np.einsum("ij->ji", A), np.einsum("ii->i", S),
-        np.einsum("ii", S), np.einsum("ij,ij->i", A, B), np.einsum("ij,ij", A, B), np.einsum("ij->j", A),
-    )  # fmt: skip
+        np.einsum("ij,jk->ik", A, C),
+        np.einsum("ij->", A),
+        np.einsum("ij->ji", A),
+        np.einsum("ii->i", S),
+        np.einsum("ii", S),
+        np.einsum("ij,ij->i", A, B),
+        np.einsum("ij,ij", A, B),
+        np.einsum("ij->j", A),
+    )
 
 
 def einsum_vectors(x, y):
@@ -468,14 +494,23 @@ def diagonals(S, A, x):
 
 
 def norms(x, A):
-    return np.linalg.norm(x), np.linalg.norm(A), np.linalg.norm(A, axis=1), np.linalg.norm(A, axis=0, keepdims=True)
+    return (
+        np.linalg.norm(x),
+        np.linalg.norm(A),
+        np.linalg.norm(A, axis=1),
+        np.linalg.norm(A, axis=0, keepdims=True),
+    )
 
 
 def other_norms(x, A):
     return (
-        np.linalg.norm(x, 1), np.linalg.norm(x, np.inf), np.linalg.norm(x, 3), np.linalg.norm(A, "fro"),
-        np.linalg.norm(A, ord=1, axis=0), np.linalg.norm(x, -np.inf),
-    )  # fmt: skip
+        np.linalg.norm(x, 1),
+        np.linalg.norm(x, np.inf),
+        np.linalg.norm(x, 3),
+        np.linalg.norm(A, "fro"),
+        np.linalg.norm(A, ord=1, axis=0),
+        np.linalg.norm(x, -np.inf),
+    )
 
 
 def matrix_norms(A):
@@ -508,7 +543,14 @@ def triangles(S):
 
 # Shapes.
 def reshapes(A):
-    return A.reshape(12), A.reshape(4, 3), A.reshape(-1, 2), np.reshape(A, (2, -1)), A.reshape((2, 2, 3)), A.reshape(-1)
+    return (
+        A.reshape(12),
+        A.reshape(4, 3),
+        A.reshape(-1, 2),
+        np.reshape(A, (2, -1)),
+        A.reshape((2, 2, 3)),
+        A.reshape(-1),
+    )
 
 
 def ravels(A, T):
@@ -528,7 +570,14 @@ def axes_moved(T):
 
 
 def new_axes(x, A):
-    return x[:, None], x[None], np.expand_dims(A, 1), np.expand_dims(x, (0, 2)), A[..., None], A[:, np.newaxis, :]
+    return (
+        x[:, None],
+        x[None],
+        np.expand_dims(A, 1),
+        np.expand_dims(x, (0, 2)),
+        A[..., None],
+        A[:, np.newaxis, :],
+    )
 
 
 def squeezes(o, r, q):
@@ -537,13 +586,22 @@ def squeezes(o, r, q):
 
 def concatenations(A, B, x, y):
     return (
-        np.concatenate([A, B]), np.concatenate((A, B), axis=1), np.concatenate([x, y, x]),
-        np.concatenate([A, A * 2], axis=-1), np.concatenate([A, B], axis=None),
-    )  # fmt: skip
+        np.concatenate([A, B]),
+        np.concatenate((A, B), axis=1),
+        np.concatenate([x, y, x]),
+        np.concatenate([A, A * 2], axis=-1),
+        np.concatenate([A, B], axis=None),
+    )
 
 
 def stacks(x, y, A, B):
-    return np.stack([x, y]), np.stack([x, y], axis=1), np.stack([A, B], axis=-1), np.vstack([x, y]), np.hstack([x, y])
+    return (
+        np.stack([x, y]),
+        np.stack([x, y], axis=1),
+        np.stack([A, B], axis=-1),
+        np.vstack([x, y]),
+        np.hstack([x, y]),
+    )
 
 
 def more_stacks(x, y, A, B):
@@ -569,7 +627,13 @@ def tiles(x, A):
 
 
 def repeats(x, A):
-    return np.repeat(x, 3), np.repeat(A, 2, axis=0), A.repeat(2, axis=1), np.repeat(A, 2), np.repeat(x, [1, 0, 2, 1, 3])
+    return (
+        np.repeat(x, 3),
+        np.repeat(A, 2, axis=0),
+        A.repeat(2, axis=1),
+        np.repeat(A, 2),
+        np.repeat(x, [1, 0, 2, 1, 3]),
+    )
 
 
 def flips(A, x):
@@ -577,11 +641,22 @@ def flips(A, x):
 
 
 def rolls(x, A):
-    return np.roll(x, 2), np.roll(x, -1), np.roll(A, 1, axis=0), np.roll(A, 5), np.roll(A, (1, 2), axis=(0, 1))
+    return (
+        np.roll(x, 2),
+        np.roll(x, -1),
+        np.roll(A, 1, axis=0),
+        np.roll(A, 5),
+        np.roll(A, (1, 2), axis=(0, 1)),
+    )
 
 
 def broadcasts(x, a, q):
-    return np.broadcast_to(x, (3, 5)), np.broadcast_to(a, (2, 2)) * 2, np.broadcast_to(q, (4,)), np.broadcast_to(q, (2, 3))
+    return (
+        np.broadcast_to(x, (3, 5)),
+        np.broadcast_to(a, (2, 2)) * 2,
+        np.broadcast_to(q, (4,)),
+        np.broadcast_to(q, (2, 3)),
+    )
 
 
 def pads(x, A):
@@ -651,7 +726,7 @@ def index_by_argument(x, k):
 
 
 def slice_by_argument(x, k):
-    return x[k:], x[:k], x[k : k + 2], x[: -k]
+    return x[k:], x[:k], x[k : k + 2], x[:-k]
 
 
 def take_axes(A, i):
@@ -757,9 +832,15 @@ def out_argument(x, y):
 # Creation, dtypes.
 def created(x):
     return (
-        x + np.zeros(5), x * np.ones(5), x * np.full(5, 2.0), x @ np.eye(5), x + np.arange(5), x * np.linspace(0, 1, 5),
-        np.eye(2, 3) * x[0], np.identity(2) * x[1],
-    )  # fmt: skip
+        x + np.zeros(5),
+        x * np.ones(5),
+        x * np.full(5, 2.0),
+        x @ np.eye(5),
+        x + np.arange(5),
+        x * np.linspace(0, 1, 5),
+        np.eye(2, 3) * x[0],
+        np.identity(2) * x[1],
+    )
 
 
 def created_like(x):
@@ -771,7 +852,12 @@ def filled(x, a):
 
 
 def ranges(x, a):
-    return np.arange(1, 6) * x, np.arange(0.0, 1.0, 0.2) * x, np.arange(4, -1, -1) * a, np.arange(x.shape[0]) + x
+    return (
+        np.arange(1, 6) * x,
+        np.arange(0.0, 1.0, 0.2) * x,
+        np.arange(4, -1, -1) * a,
+        np.arange(x.shape[0]) + x,
+    )
 
 
 def linspaces(a, b):
@@ -779,7 +865,13 @@ def linspaces(a, b):
 
 
 def casts(x):
-    return x.astype(np.float64) * 2, x.astype(np.float32) ** 2, x * x.astype(int), x.astype(float), np.float64(2) * x
+    return (
+        x.astype(np.float64) * 2,
+        x.astype(np.float32) ** 2,
+        x * x.astype(int),
+        x.astype(float),
+        np.float64(2) * x,
+    )
 
 
 def cast_scalar(a, x):
@@ -787,7 +879,7 @@ def cast_scalar(a, x):
 
 
 def weak_scalars(x, s):
-    return x * s, s * s + x, x**s if False else x * (s + 1), s - x, np.maximum(x, s), np.where(x > 0, x, s)
+    return x * s, s * s + x, x * (s + 1), s - x, np.maximum(x, s), np.where(x > 0, x, s)
 
 
 def weak_filled(x, s):
@@ -841,7 +933,16 @@ def no_rows(E):
 
 
 def reductions_of_one(q, o):
-    return q.sum(), q.max(), np.var(q), np.mean(o, axis=1), np.max(o, axis=1), np.cumsum(q), np.prod(o, axis=1), q[0] * q[-1]
+    return (
+        q.sum(),
+        q.max(),
+        np.var(q),
+        np.mean(o, axis=1),
+        np.max(o, axis=1),
+        np.cumsum(q),
+        np.prod(o, axis=1),
+        q[0] * q[-1],
+    )
 
 
 # Python.
@@ -884,7 +985,9 @@ def closure(x, a):
 
 
 def globals_read(x):
-    return x * GLOBAL_ARRAY + GLOBAL_FLOAT**GLOBAL_INT, OPTIONS["scale"] * x ** OPTIONS["power"] + OPTIONS["shift"]
+    return x * GLOBAL_ARRAY + GLOBAL_FLOAT**GLOBAL_INT, OPTIONS["scale"] * x ** OPTIONS["power"] + OPTIONS[
+        "shift"
+    ]
 
 
 def comprehension(x):
@@ -946,9 +1049,8 @@ def functools_reduce(x, y):
 
 
 def zip_and_enumerate(x, y):
-    return sum(k * p * q for k, (p, q) in enumerate(zip(x[:3], (y[0], y[1], y[2])))) if False else sum(
-        k * p for k, p in enumerate([x[0], y[1], x[2]])
-    )
+    pairs = zip([x[0], x[1], x[2]], (y[0], y[1], y[2]), strict=True)
+    return sum(k * p * q for k, (p, q) in enumerate(pairs))
 
 
 def min_max_builtin(a, b, x):

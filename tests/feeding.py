@@ -8,10 +8,19 @@ import numpy as np
 from jitgrad.api.structure import flatten, unflatten, without_statics
 
 SHAPES = {
-    **dict.fromkeys("abc", ()), **dict.fromkeys("xyzuvw", (5,)), **dict.fromkeys("ABP", (3, 4)),
-    **dict.fromkeys("CD", (4, 3)), **dict.fromkeys("SQ", (4, 4)), **dict.fromkeys("TR", (2, 3, 4)),
-    "U": (2, 4, 5), "o": (5, 1), "r": (1, 5), "e": (0,), "E": (0, 3), "q": (1,),
-}  # fmt: skip
+    **dict.fromkeys("abc", ()),
+    **dict.fromkeys("xyzuvw", (5,)),
+    **dict.fromkeys("ABP", (3, 4)),
+    **dict.fromkeys("CD", (4, 3)),
+    **dict.fromkeys("SQ", (4, 4)),
+    **dict.fromkeys("TR", (2, 3, 4)),
+    "U": (2, 4, 5),
+    "o": (5, 1),
+    "r": (1, 5),
+    "e": (0,),
+    "E": (0, 3),
+    "q": (1,),
+}
 POSITIVE = "uvwP"
 
 
@@ -58,7 +67,11 @@ def feed(name: str, rng: np.random.Generator, dtype: np.dtype) -> object:
         "n": lambda: 2,
         "m": lambda: np.array([True, False, True, True, False]),
         "M": lambda: np.arange(12).reshape(3, 4) % 3 == 0,
-        "p": lambda: {"first": {"W": normal(4, 5), "b": normal(4)}, "scale": normal(1)[0], "name": "two layers"},
+        "p": lambda: {
+            "first": {"W": normal(4, 5), "b": normal(4)},
+            "scale": normal(1)[0],
+            "name": "two layers",
+        },
         "layers": lambda: [(normal(4, 5), normal(4)), (normal(3, 4), normal(3)), (normal(2, 3), normal(2))],
         "point": lambda: corpus.Point(normal(5), normal(1)[0]),
         "pair": lambda: corpus.Pair(normal(5), normal(5)),
@@ -108,7 +121,9 @@ def direction(x: object, rng: np.random.Generator) -> object:
         if not is_float(leaf):
             return None
         numbers = rng.uniform(-0.5, 0.5, np.shape(leaf)).astype(np.asarray(leaf).dtype)
-        return numbers if np.ndim(leaf) else numbers[()] if isinstance(leaf, np.ndarray) else type(leaf)(numbers)
+        return (
+            numbers if np.ndim(leaf) else numbers[()] if isinstance(leaf, np.ndarray) else type(leaf)(numbers)
+        )
 
     found, _, structure = flatten(x, "result", lambda leaf, name: is_data(leaf))
     return unflatten(without_statics(structure), iter([random(leaf) for leaf in found]))

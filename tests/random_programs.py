@@ -3,6 +3,8 @@
 A program is written while it is run on one set of arguments, so that shapes fit and numbers stay small.
 """
 
+from __future__ import annotations
+
 import linecache
 
 import numpy as np
@@ -254,15 +256,11 @@ class Writer:
         value = self.pick([y, f"{x}[0] * 2", f"{y} + {x}[-1]"])
         return f"written({x}, {_slice(place) if ':' in place or place == '...' else place}, {value})"
 
-    def build(self, keep: list[str] | None = None) -> "Program":
-        used = [n for n in self.names[len(self.inputs) :] if keep is None or n in keep]
-        results = used[-2:] or self.inputs[:1]
-        return Program(
-            self.inputs,
-            [ln for ln in self.lines if keep is None or ln.split(" = ")[0] in keep],
-            results,
-            self.params,
-        )
+    def build(self) -> Program:
+        """The program; its results are what no statement reads, so that nothing is computed for nothing."""
+        read = set().union(*(_words(line.split(" = ", 1)[1]) for line in self.lines))
+        results = [name for name in self.names[len(self.inputs) :] if name not in read]
+        return Program(self.inputs, self.lines, results, self.params)
 
 
 def _slice(text: str) -> str:
@@ -308,12 +306,12 @@ class Program:
             if len(self.results) > 1:
                 yield Program(self.inputs, self.lines, [self.results[k]], self.args)
         for k in reversed(range(len(self.lines))):
-            gone = self.lines[k].split(" = ")[0]
+            gone = self.lines[k].split(" = ", 1)[0]
             rest = self.lines[:k] + self.lines[k + 1 :]
             if not any(gone in _words(line) for line in rest) and gone not in self.results:
                 yield Program(self.inputs, rest, self.results, self.args)
         if len(self.results) == 1:
-            for name in [line.split(" = ")[0] for line in self.lines]:
+            for name in [line.split(" = ", 1)[0] for line in self.lines]:
                 if name == self.results[0]:
                     break  # only earlier ones, or this would go round in circles
                 yield Program(self.inputs, self.lines, [name], self.args)

@@ -56,11 +56,10 @@ def test_first_order(name, dtype):
     dots = [d for d, y in zip(leaves(dots), leaves(value), strict=True) if is_float(y)]
 
     if dtype == np.float64:
-        ends = {step: floats(plain(function, moved(args, tangents, step))) for step in (-2e-3, -1e-3, 1e-3, 2e-3)}
-        slopes = [
-            feeding.slope(lambda t, k=k: ends[t][k])
-            for k in range(len(dots))
-        ]  # fmt: skip
+        ends = {
+            step: floats(plain(function, moved(args, tangents, step))) for step in (-2e-3, -1e-3, 1e-3, 2e-3)
+        }
+        slopes = [feeding.slope(lambda t, k=k: ends[t][k]) for k in range(len(dots))]
         close(dots, slopes, 1e-3 if name in IN_SINGLE else 1e-7)
     else:  # against the other dtype, whose numbers are checked above
         engine = Pushforward(function)
@@ -105,7 +104,7 @@ def test_gradient_is_pullback_of_ones(name):
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_second_order(name):
-    function, args, tangents, value, heads = set_up(name, np.float64)
+    function, args, tangents, _, heads = set_up(name, np.float64)
 
     def cotangents(args, heads):
         return vjp(function, *args)[1](heads)
@@ -114,7 +113,8 @@ def test_second_order(name):
     _, dots = push_arrays(Pushforward(cotangents), (args, heads), (tangents, nothing))
     engine = Vjp(function)
     ends = {
-        step: leaves(pullback_arrays(engine, moved(args, tangents, step), heads)) for step in (-2e-3, -1e-3, 1e-3, 2e-3)
+        step: leaves(pullback_arrays(engine, moved(args, tangents, step), heads))
+        for step in (-2e-3, -1e-3, 1e-3, 2e-3)
     }
     slopes = [feeding.slope(lambda t, k=k: ends[t][k]) for k in range(len(leaves(dots)))]
     close(leaves(dots), slopes, 1e-3 if name in IN_SINGLE else 1e-6)
@@ -132,7 +132,11 @@ def test_compiled_gradient(name, dtype):
     places = differentiable(args)
     found, gradients = Gradient(function, places, has_aux=False, with_value=True)(*args, head=heads)
     same(found, value, ROUNDING[dtype])
-    same(gradients, [bar for k, bar in enumerate(pullback_arrays(Vjp(function), args, heads)) if k in places], ROUNDING[dtype])
+    same(
+        gradients,
+        [bar for k, bar in enumerate(pullback_arrays(Vjp(function), args, heads)) if k in places],
+        ROUNDING[dtype],
+    )
 
 
 @pytest.mark.parametrize(("name", "dtype"), in_turn(list(FUNCTIONS)[::3], 1))

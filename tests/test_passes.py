@@ -5,7 +5,7 @@ import pytest
 
 from jitgrad import grad
 from jitgrad.api.forward import Pushforward
-from jitgrad.api.transforms import Compiled, Gradient
+from jitgrad.api.transforms import Gradient, Jitted
 from jitgrad.ir.graph import Const, Value
 from jitgrad.ir.verify import verify
 from jitgrad.ops.index import add_at, setitem
@@ -24,7 +24,7 @@ Y = np.array([2.0, 4.0, -0.5])
 
 def traced(f, *args):
     """The block of a function as it is traced, before any pass."""
-    engine = Compiled(f)
+    engine = Jitted(f)
     return engine.entry(engine.flatten(args, {}), None).primal.block
 
 
@@ -95,7 +95,7 @@ def test_identities(number, scalar, dtype):
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_dtypes_and_numbers_are_kept(f, dtype):
     x, y = X.astype(dtype), Y.astype(dtype)
-    engine = Compiled(f)
+    engine = Jitted(f)
     found = run_arrays(engine, engine.flatten((x, y), {}), ())
     expected = f(x, y)
     assert found.dtype == expected.dtype
@@ -126,7 +126,7 @@ def test_cse_tells_attributes_and_constants_apart():
         np.copysign(x, -0.0),
     )
     A = np.array([[1.0, 2.0], [3.0, 4.0]])
-    engine = Compiled(f)
+    engine = Jitted(f)
     for found, expected in zip(run_arrays(engine, engine.flatten((A,), {}), ()), f(A), strict=True):
         np.testing.assert_array_equal(found, expected)
 

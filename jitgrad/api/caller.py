@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from jitgrad.api.program import Program, Result
-from jitgrad.api.signature import Flat
+from jitgrad.api.signature import Flat, normalize
 from jitgrad.api.structure import LEAF, Static, build
 from jitgrad.api.tracing import Primal
 from jitgrad.trace import Guard, Place, kind_of, lacks, leaves_of, size_of, type_of
@@ -58,7 +58,7 @@ def make_caller(
         others = [name for j, name in enumerate(leaves) if j != k and isinstance(flat.leaves[j], np.ndarray)]
         writer.tests += [f"not {writer.bind('overlaps', overlaps)}({leaves[k]}, {name})" for name in others]
     passed = {
-        "leaf": lambda k: leaves[k],
+        "leaf": lambda k: f"{writer.bind('normalize', normalize)}({leaves[k]})" if k in flat.changed else leaves[k],
         "hidden": lambda k: writer.read(primal.hidden[k].place),
         "captured": lambda k: writer.bind("captured", primal.captured[k]),
         "extra": lambda k: "head",
@@ -66,7 +66,7 @@ def make_caller(
     values = [passed[kind](k) for kind, k in program.params]
     if "head" in values:
         arguments.append("head=1.0")
-        writer.tests.append("type(head) is float")
+        writer.tests.append(f"(type(head) is float or type(head) in {writer.bind('numbers', _NUMBERS)})")
     result = write_result(structure, program.results, lambda x: writer.bind("part", x))
     lines = [
         f"def call({', '.join(arguments)}):",
@@ -86,6 +86,8 @@ def make_caller(
     exec("\n".join(lines), writer.bound)
     return writer.bound["call"]
 
+
+_NUMBERS = frozenset((int, np.float64, np.float32, np.int64))  # that a head may be, besides a float
 
 # What goes wrong with arguments of other kinds; the slow way finds out, and says it well.
 _EXPECTED = (TypeError, KeyError, IndexError, AttributeError, ValueError)

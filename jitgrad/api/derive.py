@@ -79,8 +79,9 @@ def wrt_leaves(primal: Primal, flat: Flat, places: tuple) -> tuple[list[int], li
         k = list(flat.groups).index(place)
         structures.append(without_statics(flat.structures[k]))
         if not len(flat.groups[place]):
-            name = place if isinstance(place, str) else f"number {place}"
-            raise TypeError(f"argument {name!r} has nothing to differentiate by: it holds no number and no array")
+            name = flat.places[k]
+            hint = "; for a method, differentiate by another argument: argnums=1" if name == "self" else ""
+            raise TypeError(f"argument {name!r} has nothing to differentiate by: it holds no number and no array{hint}")
         for leaf in flat.groups[place]:
             value = primal.leaves[leaf]
             dtype = getattr(flat.leaves[leaf], "dtype", type(flat.leaves[leaf]).__name__)

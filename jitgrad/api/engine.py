@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import MethodType
@@ -49,13 +50,37 @@ class Entry:
     companion: object
 
 
+class Known:
+    """What has been found out about a function under a transformation."""
+
+    def __init__(self) -> None:
+        self.entries: dict[tuple, list[Entry]] = {}
+        self.sticky: dict[tuple, frozenset[int]] = {}  # leaves that tracing has found to be static
+        self.fast: Callable = miss
+        self.fast_ways: dict[tuple[Entry, frozenset[int]], Callable] = {}
+        self.lock = threading.RLock()
+
+
+_SHARED = "__jitgrad__"
+
+
+class Shared:
+    """What is known about a function, kept as an attribute of it, so that it goes when the function goes."""
+
+    def __init__(self, function: Callable):
+        self.function = weakref.ref(function)
+        self.table: dict[tuple, Known] = {}
+
+    def __reduce__(self) -> tuple:  # a copy or pickle of the function starts from nothing
+        return str, ("",)
+
+
 class Engine:
     """Programs of one function under one transformation.
 
     A subclass says what is made of a traced function: `derive(primal, flat, request, extras)`. The `request` is
-    whatever
-    else a program depends on, such as the kind of a head gradient; `extras` are the values of its further params
-    where they are known (inside another trace).
+    whatever else a program depends on, such as the kind of a head gradient; `extras` are the values of its further
+    params where they are known (inside another trace).
     """
 
     suffix = ""
@@ -66,12 +91,27 @@ class Engine:
         functools.update_wrapper(self, function, updated=())
         self.function = function
         self.arguments = Arguments(function)
-        self.entries: dict[tuple, list[Entry]] = {}
-        self.sticky: dict[tuple, frozenset[int]] = {}  # leaves that tracing has found to be static
+        self.known = Known()
         self.fast: Callable = miss  # the way of calls that are like the last
-        self._fast_ways: dict[Entry, Callable] = {}
-        self._lock = threading.RLock()
         self.traces = self.compilations = self.cache_hits = 0
+
+    def share(self, *key: object) -> None:
+        """Share what is known with all transformations of the function by the same key.
+
+        `grad(f)` may then be made anew for each call, as in a loop that says `w -= lr * grad(loss)(w)`.
+        """
+        space = getattr(self.function, "__dict__", None)
+        if not isinstance(space, dict):
+            return
+        shared = space.get(_SHARED)
+        # `functools.wraps` copies the attributes of a function to its wrapper.
+        if not isinstance(shared, Shared) or shared.function() is not self.function:
+            try:
+                shared = space[_SHARED] = Shared(self.function)
+            except TypeError:  # a function that can't be referred to weakly
+                return
+        self.known = shared.table.setdefault((type(self), *key), self.known)
+        self.fast = self.known.fast
 
     def derive(self, primal: Primal, flat: Flat, request: object, extras: tuple | None) -> Derived:
         raise NotImplementedError
@@ -90,23 +130,23 @@ class Engine:
     # From a call to its program.
     def entry(self, flat: Flat, request: object, ones: frozenset[str] = frozenset()) -> Entry:
         """The program for these arguments, traced now if need be."""
-        with self._lock:  # threads that ask for the same program wait for it
+        with self.known.lock:  # threads that ask for the same program wait for it
             return self._entry(flat, request, ones)
 
     def _entry(self, flat: Flat, request: object, ones: frozenset[str]) -> Entry:
         types = [leaf_type(x) for x in flat.leaves]
         base = (flat.structures, flat.keywords, tuple(types), ones)
         while True:
-            static = self.sticky.get(base, frozenset())
+            static = self.known.sticky.get(base, frozenset())
             key = (base, tuple(Static(flat.leaves[k]) for k in sorted(static)), request)
-            known = self.entries.setdefault(key, [])
+            known = self.known.entries.setdefault(key, [])
             for entry in known:
                 if all(guard.holds() for guard in entry.primal.guards):
                     return entry
             try:
                 entry = self.build(flat, types, static, ones, request)
             except StaticLeaf as need:
-                self.sticky[base] = static | {need.leaf}
+                self.known.sticky[base] = static | {need.leaf}
                 continue
             known.insert(0, entry)
             del known[KEPT:]
@@ -161,7 +201,7 @@ class Engine:
                 return entry, entry.program.interpret(values)
             kernel = self.kernel(entry.program, values)
             if remember and not flat.keywords:
-                self.fast = self.fast_way(entry, kernel, flat)
+                self.fast = self.known.fast = self.fast_way(entry, kernel, flat)
             return entry, kernel(*values)
         except (ValueError, IndexError):
             length = entry.program.explain(values)
@@ -170,12 +210,12 @@ class Engine:
         return self.execute(flat, request, extras, remember, interpreted, ones | {length})
 
     def fast_way(self, entry: Entry, kernel: Callable, flat: Flat) -> Callable:
-        found = self._fast_ways.get(entry)
+        found = self.known.fast_ways.get((entry, flat.changed))
         if found is None:
             found = make_caller(entry.program, entry.primal, kernel, flat, entry.static, entry.structure)
-            if len(self._fast_ways) >= REMEMBERED:
-                self._fast_ways.clear()
-            self._fast_ways[entry] = found
+            if len(self.known.fast_ways) >= REMEMBERED:
+                self.known.fast_ways.clear()
+            self.known.fast_ways[entry, flat.changed] = found
         return found
 
     def values(self, entry: Entry, flat: Flat, extras: tuple) -> list:
@@ -191,7 +231,7 @@ class Engine:
 
     def kernel(self, program: Program, values: list) -> Callable:
         """The machine code, made now if there is none."""
-        with self._lock:
+        with self.known.lock:
             before = program.signatures()
             compiled = program.compile(values)
             if program.signatures() > before:

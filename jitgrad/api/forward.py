@@ -53,7 +53,9 @@ def _tangents(flat: Flat, tangents: tuple):
         raise ValueError(f"the tangents have {len(given)} arrays where the primals have {len(flat.leaves)}")
     for x, dot, name in zip(flat.leaves, given, flat.names, strict=True):
         type = leaf_type(x)
-        if type.dtype.kind == "f":
+        if type.dtype.kind == "f" and dot is None:
+            yield np.zeros(np.shape(x), type.dtype) if type.ones else 0.0 if type.weak else type.dtype.type(0)
+        elif type.dtype.kind == "f":
             yield from heads.arrays(dot, [(name, type.dtype, len(type.ones))], "tangent")
         elif dot is not None and np.any(dot):
             raise TypeError(f"argument {name!r} is of type {type.dtype} and has no tangent; pass None for it")
@@ -70,7 +72,7 @@ def jvp(function: Callable, primals: tuple, tangents: tuple) -> tuple:
     Args:
         function: as for `grad`.
         primals: the arguments.
-        tangents: one for each, of its structure, shapes and dtypes; None for one that isn't floating-point.
+        tangents: one for each, of its structure, shapes and dtypes; None stands for zeros.
 
     Returns:
         `(y, y_dot)`, where `y_dot` has the structure of `y`.

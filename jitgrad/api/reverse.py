@@ -16,7 +16,7 @@ from jitgrad.api.program import Program
 from jitgrad.api.signature import Flat, leaf_type
 from jitgrad.api.structure import LEAF, Static, flatten, unflatten
 from jitgrad.api.tracing import Primal
-from jitgrad.api.transforms import Compiled
+from jitgrad.api.transforms import Jitted
 from jitgrad.ops.symbolic import is_building
 from jitgrad.passes import SIMPLIFY, run, split
 
@@ -99,7 +99,7 @@ class Vjp(Engine):
 
     def _inside(self, flat: Flat) -> tuple[object, Pullback]:
         """Inside another trace: the primal now, and the whole derivative when a head comes."""
-        outputs = Compiled(self.function).inline(flat, None, ())
+        outputs = Jitted(self.function).inline(flat, None, ())
 
         def pull(head: object) -> tuple:
             return _Whole(self.function).inline(flat, ARRAY, tuple(heads_inside(head, outputs)))

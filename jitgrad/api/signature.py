@@ -145,10 +145,12 @@ class Flat:
     keywords: tuple[str, ...]
     groups: dict
     places: list[str]
+    changed: frozenset[int]
 
 
 def flatten_arguments(arguments: Arguments, args: tuple, kwargs: dict) -> Flat:
     """All leaves in order: positional arguments, then keywords by name."""
+    given: list = []
     leaves: list = []
     names: list[str] = []
     structures = []
@@ -158,7 +160,9 @@ def flatten_arguments(arguments: Arguments, args: tuple, kwargs: dict) -> Flat:
     for place, name, value in places:
         found, found_names, structure = flatten(value, name, is_leaf)
         groups[place] = range(len(leaves), len(leaves) + len(found))
+        given += found
         leaves += [normalize(x) for x in found]
         names += found_names
         structures.append(structure)
-    return Flat(leaves, names, tuple(structures), keywords, groups, [name for _, name, _ in places])
+    changed = frozenset(k for k, (x, y) in enumerate(zip(given, leaves, strict=True)) if x is not y)
+    return Flat(leaves, names, tuple(structures), keywords, groups, [name for _, name, _ in places], changed)

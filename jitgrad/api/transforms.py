@@ -39,6 +39,7 @@ class Gradient(Engine):
         self.has_aux, self.with_value = has_aux, with_value
         self.made_from = (function, argnums, has_aux, with_value)
         self.suffix = "value_and_grad" if with_value else "grad"
+        self.share(self.places, self.single, has_aux, with_value)
 
     def __reduce__(self) -> tuple:
         return type(self), self.made_from
@@ -91,10 +92,14 @@ class Gradient(Engine):
         return "Value and gradient of" if self.with_value else "Gradient of"
 
 
-class Compiled(Engine):
+class Jitted(Engine):
     """A function compiled as it is: what `jit` makes."""
 
     suffix = "jit"
+
+    def __init__(self, function: Callable):
+        super().__init__(function)
+        self.share()
 
     def __call__(self, *args, **kwargs):
         try:
@@ -190,7 +195,7 @@ def value_and_grad(
     return Gradient(function, argnums, has_aux, with_value=True)
 
 
-def jit(function: Callable) -> Compiled:
+def jit(function: Callable) -> Jitted:
     """A function compiled as its gradient would be, without differentiating it.
 
     Args:
@@ -208,4 +213,4 @@ def jit(function: Callable) -> Compiled:
         >>> jit(lambda x: np.mean(x, axis=0, keepdims=True))(np.ones((3, 2)))
         array([[1., 1.]])
     """
-    return Compiled(function)
+    return Jitted(function)

@@ -11,8 +11,10 @@ import types
 import numpy as np
 
 from jitgrad.errors import JitgradError
+from jitgrad.ir.graph import Value
 from jitgrad.ops.control import require
 from jitgrad.ops.elementwise import as_bool
+from jitgrad.ops.registry import UFUNCS
 from jitgrad.ops.symbolic import Expr, NeedStatic, current
 from jitgrad.trace import attributes
 from jitgrad.trace.calls import call, make_function
@@ -100,9 +102,17 @@ def assign(frame: Frame, target: ast.expr, value: object) -> None:
 
 
 def _unpack(frame: Frame, target: ast.Tuple | ast.List, value: object) -> None:
-    items = list(iterate(frame, target, value))
     star = next((k for k, t in enumerate(target.elts) if isinstance(t, ast.Starred)), None)
     n = len(target.elts)
+    if isinstance(value, Expr) and value.ndim and star is None and isinstance(value.type.shape[0], Value):
+        # The number of names says how long the axis has to be.
+        at(frame, target)
+        require(
+            UFUNCS[np.equal](value.shape[0], n), f"the length of the array isn't {n}, the number of values to unpack"
+        )
+        items = [attributes.load_item(frame, value, k) for k in range(n)]
+    else:
+        items = list(iterate(frame, target, value))
     if star is None:
         if len(items) != n:
             many = len(items) > n
