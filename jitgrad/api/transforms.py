@@ -41,6 +41,16 @@ class Gradient(Engine):
         self.suffix = "value_and_grad" if with_value else "grad"
         self.share(self.places, self.single, has_aux, with_value)
 
+    def _key(self) -> tuple:
+        return self.function, self.places, self.single, self.has_aux, self.with_value
+
+    def __eq__(self, other: object) -> bool:
+        """Gradients of one function by the same arguments are the same: `jvp(grad(f), ...)` is traced once."""
+        return isinstance(other, Gradient) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
     def __reduce__(self) -> tuple:
         return type(self), self.made_from
 
