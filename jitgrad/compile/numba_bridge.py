@@ -1,8 +1,7 @@
 """Calling a gradient from the user's own compiled functions.
 
 Numba asks an object that it meets as a global for its `_numba_type_`. What it gets here is the type of a
-dispatcher whose
-body is chosen when the argument types are known: then the gradient is traced and compiled for them.
+dispatcher whose body is chosen when the argument types are known: then the gradient is traced and compiled for them.
 """
 
 from __future__ import annotations
