@@ -120,8 +120,8 @@ def test_second_order(name):
     close(leaves(dots), slopes, 1e-3 if name in IN_SINGLE else 1e-6)
 
 
-# Compiled: every function once, every fifth in forward mode and the others in reverse mode, the dtypes in turn. The array
-# forms above are the same programs before lowering. A second or so each, unless they are found in the cache.
+# Compiled: every function once, every fifth in forward mode and the others in reverse mode, the dtypes in turn. The
+# array forms above are the same programs before lowering. A second or so each, unless they are found in the cache.
 FORWARD = list(FUNCTIONS)[::5]
 REVERSE = [name for name in FUNCTIONS if name not in FORWARD]
 
