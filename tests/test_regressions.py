@@ -387,3 +387,26 @@ def test_update_with_a_mask_of_the_wrong_length(n):
 
     with pytest.raises(IndexError):
         jit(f)(np.ones(3), np.ones(n, bool))
+
+
+written_elsewhere = np.arange(4.0)
+
+
+def test_a_written_argument_overlaps_a_transposed_one_or_a_global():
+    def transposed(a, b):
+        a[0, 1] = 5.0
+        return np.sum(a * b)
+
+    def outside(a):
+        a[0] = 5.0
+        return np.sum(a * written_elsewhere)
+
+    a = np.arange(9.0).reshape(3, 3)
+    for f, shared, apart in (
+        (jit(transposed), (a, a.T), (a, a.T.copy())),
+        (jit(outside), (written_elsewhere,), (written_elsewhere.copy(),)),
+    ):
+        for _ in range(2):  # the slow way, then the fast one
+            with pytest.raises(ValueError, match="shares memory"):
+                f(*shared)
+            assert np.isfinite(f(*apart))

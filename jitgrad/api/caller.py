@@ -56,6 +56,7 @@ def make_caller(
         writer.check_guard(guard, id(guard.place) in passed_on)
     for k in primal.written:
         others = [name for j, name in enumerate(leaves) if j != k and isinstance(flat.leaves[j], np.ndarray)]
+        others += [writer.read(hidden.place) for hidden in primal.hidden]
         writer.tests += [f"not {writer.bind('overlaps', overlaps)}({leaves[k]}, {name})" for name in others]
     passed = {
         "leaf": lambda k: f"{writer.bind('normalize', normalize)}({leaves[k]})" if k in flat.changed else leaves[k],

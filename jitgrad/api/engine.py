@@ -316,17 +316,19 @@ class Engine:
 
 
 def refuse_overlap(primal: Primal, flat: Flat) -> None:
-    """Refuse arguments that share memory, if the function writes to one of them.
+    """Refuse arrays that share memory, if the function writes to one of them, an argument.
 
-    The compiled function writes to a copy; in NumPy the write would be seen through the other argument too.
+    The compiled function writes to a copy; in NumPy the write would be seen through the other array too. The arrays are
+    compared as they came: one that had to be made contiguous shares nothing any more.
 
     Raises:
         ValueError: naming both.
     """
     for k in primal.written:
-        for j, other in enumerate(flat.leaves):
-            if j != k and overlaps(flat.leaves[k], other):
+        others = [(name, x) for j, (name, x) in enumerate(zip(flat.names, flat.given, strict=True)) if j != k]
+        others += [(hidden.path, hidden.read()) for hidden in primal.hidden]
+        for name, other in others:
+            if overlaps(flat.given[k], other):
                 raise ValueError(
-                    f"argument {flat.names[k]!r} is written to, and shares memory with {flat.names[j]!r}; "
-                    "pass a copy of one"
+                    f"argument {flat.names[k]!r} is written to, and shares memory with {name!r}; pass a copy of one"
                 )

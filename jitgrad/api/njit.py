@@ -31,6 +31,8 @@ def kernel_for(engine: Engine, request: object, values: list, extras: list[str],
     if entry.static:
         names = ", ".join(repr(flat.names[k]) for k in sorted(entry.static))
         raise TypeError(f"the value of {names} must be known while compiling, which it isn't inside compiled code")
+    if entry.primal.written and sum(isinstance(x, np.ndarray) for x in flat.leaves) > 1:
+        raise TypeError("it writes to an argument, which another array might share memory with; let it write to a copy")
     bound: dict[str, object] = {}
     leaves: list[str] = []
     for name, structure in zip(engine.arguments.names, flat.structures, strict=False):

@@ -136,10 +136,11 @@ class Flat:
     """The arguments of one call as leaves.
 
     `groups[place]` is the range of leaves that an argument has; `place` is a position or a keyword. `places` are
-    the names of the arguments.
+    the names of the arguments, `given` the leaves as they came, and `changed` those that were no C-contiguous arrays.
     """
 
     leaves: list
+    given: list
     names: list[str]
     structures: tuple
     keywords: tuple[str, ...]
@@ -165,4 +166,4 @@ def flatten_arguments(arguments: Arguments, args: tuple, kwargs: dict) -> Flat:
         names += found_names
         structures.append(structure)
     changed = frozenset(k for k, (x, y) in enumerate(zip(given, leaves, strict=True)) if x is not y)
-    return Flat(leaves, names, tuple(structures), keywords, groups, [name for _, name, _ in places], changed)
+    return Flat(leaves, given, names, tuple(structures), keywords, groups, [name for _, name, _ in places], changed)
