@@ -985,9 +985,7 @@ def closure(x, a):
 
 
 def globals_read(x):
-    return x * GLOBAL_ARRAY + GLOBAL_FLOAT**GLOBAL_INT, OPTIONS["scale"] * x ** OPTIONS["power"] + OPTIONS[
-        "shift"
-    ]
+    return x * GLOBAL_ARRAY + GLOBAL_FLOAT**GLOBAL_INT, OPTIONS["scale"] * x ** OPTIONS["power"] + OPTIONS["shift"]
 
 
 def comprehension(x):

@@ -121,9 +121,7 @@ def direction(x: object, rng: np.random.Generator) -> object:
         if not is_float(leaf):
             return None
         numbers = rng.uniform(-0.5, 0.5, np.shape(leaf)).astype(np.asarray(leaf).dtype)
-        return (
-            numbers if np.ndim(leaf) else numbers[()] if isinstance(leaf, np.ndarray) else type(leaf)(numbers)
-        )
+        return numbers if np.ndim(leaf) else numbers[()] if isinstance(leaf, np.ndarray) else type(leaf)(numbers)
 
     found, _, structure = flatten(x, "result", lambda leaf, name: is_data(leaf))
     return unflatten(without_statics(structure), iter([random(leaf) for leaf in found]))

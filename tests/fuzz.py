@@ -18,9 +18,7 @@ def main() -> int:
     parser.add_argument("--programs", type=int, default=1000)
     parser.add_argument("--start", type=int, default=int(time.time()) * 1000, help="first seed")
     parser.add_argument("--steps", type=int, default=14)
-    parser.add_argument(
-        "--compiled", action="store_true", help="compile each, too (a second or so a program)"
-    )
+    parser.add_argument("--compiled", action="store_true", help="compile each, too (a second or so a program)")
     options = parser.parse_args()
     warnings.simplefilter("ignore", RuntimeWarning)
     failed = 0

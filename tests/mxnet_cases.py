@@ -212,9 +212,7 @@ def _():
     return {"before": before, "after": error(t.backward), "t": t.grad is None, "y": y.grad is None}
 
 
-@case(
-    "seed/14_backward_removes_from_graph", "graph/backward_twice", again=GraphFreedError, grad=[0, 6, 12, 18]
-)
+@case("seed/14_backward_removes_from_graph", "graph/backward_twice", again=GraphFreedError, grad=[0, 6, 12, 18])
 def _():
     x, z = recorded(lambda x: 3 * x * x, 0, 1, 2, 3)
     z.backward()
@@ -772,9 +770,7 @@ def _():
     }
 
 
-@case(
-    "graph/inplace_sgd_keeps_attachment", x=[0.8, 1.6, 2.4], grad=[1.6, 3.2, 4.8], second=[1.28, 2.56, 3.84]
-)
+@case("graph/inplace_sgd_keeps_attachment", x=[0.8, 1.6, 2.4], grad=[1.6, 3.2, 4.8], second=[1.28, 2.56, 3.84])
 def _():
     x, y = recorded(lambda x: x * x, 1, 2, 3)
     y.backward()

@@ -106,11 +106,7 @@ class Writer:
         self.names.append(name)
 
     def any(self, rank: int | None = None, least: int = 0) -> str | None:
-        fit = [
-            n
-            for n in self.names
-            if np.ndim(self.space[n]) >= least and rank in (None, np.ndim(self.space[n]))
-        ]
+        fit = [n for n in self.names if np.ndim(self.space[n]) >= least and rank in (None, np.ndim(self.space[n]))]
         return self.pick(fit[-6:] + fit) if fit else None
 
     def shape(self, name: str) -> tuple:
@@ -333,9 +329,7 @@ def check(program: Program, seed: int, compiled: bool = False) -> None:
     found, dots = push_arrays(engine, args, tangents)
     same(found, value, 1e-10)
     for h in (1e-3, 1e-5, 1e-6):  # a kink may be near
-        slopes = [
-            slope(lambda t, k=k: leaves(function(*moved(args, tangents, t)))[k], h) for k in range(len(value))
-        ]
+        slopes = [slope(lambda t, k=k: leaves(function(*moved(args, tangents, t)))[k], h) for k in range(len(value))]
         try:
             close(leaves(dots), slopes, {1e-3: 1e-6, 1e-5: 1e-6, 1e-6: 1e-5}[h])
             break
@@ -357,9 +351,7 @@ def check(program: Program, seed: int, compiled: bool = False) -> None:
 def failure(program: Program, seed: int, compiled: bool = False) -> Exception | None:
     try:
         check(program, seed, compiled)
-    except (
-        TraceError
-    ) as error:  # refused with the line of what can't be traced, which is right; else a finding
+    except TraceError as error:  # refused with the line of what can't be traced, which is right; else a finding
         return None if "known at run time only" in str(error) else error
     except Exception as error:  # whatever goes wrong is a finding
         return error
@@ -388,7 +380,5 @@ def run(seeds, steps: int = 12, compiled: bool = False) -> list[str]:
             small = shrink(program, seed, compiled)
             last = failure(small, seed, compiled) or error
             given = "\n".join(f"{n} = {a!r}" for n, a in zip(small.inputs, small.args, strict=True))
-            reports.append(
-                f"seed {seed}: {type(last).__name__}: {last}\n{given}\n{small.text()[len(HELPER) :]}"
-            )
+            reports.append(f"seed {seed}: {type(last).__name__}: {last}\n{given}\n{small.text()[len(HELPER) :]}")
     return reports

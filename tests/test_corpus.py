@@ -56,9 +56,7 @@ def test_first_order(name, dtype):
     dots = [d for d, y in zip(leaves(dots), leaves(value), strict=True) if is_float(y)]
 
     if dtype == np.float64:
-        ends = {
-            step: floats(plain(function, moved(args, tangents, step))) for step in (-2e-3, -1e-3, 1e-3, 2e-3)
-        }
+        ends = {step: floats(plain(function, moved(args, tangents, step))) for step in (-2e-3, -1e-3, 1e-3, 2e-3)}
         slopes = [feeding.slope(lambda t, k=k: ends[t][k]) for k in range(len(dots))]
         close(dots, slopes, 1e-3 if name in IN_SINGLE else 1e-7)
     else:  # against the other dtype, whose numbers are checked above
@@ -113,8 +111,7 @@ def test_second_order(name):
     _, dots = push_arrays(Pushforward(cotangents), (args, heads), (tangents, nothing))
     engine = Vjp(function)
     ends = {
-        step: leaves(pullback_arrays(engine, moved(args, tangents, step), heads))
-        for step in (-2e-3, -1e-3, 1e-3, 2e-3)
+        step: leaves(pullback_arrays(engine, moved(args, tangents, step), heads)) for step in (-2e-3, -1e-3, 1e-3, 2e-3)
     }
     slopes = [feeding.slope(lambda t, k=k: ends[t][k]) for k in range(len(leaves(dots)))]
     close(leaves(dots), slopes, 1e-3 if name in IN_SINGLE else 1e-6)

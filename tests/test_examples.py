@@ -51,9 +51,7 @@ def test_tutorial():
     assert lines[-1] == f"{len(rows)} of {len(rows)} agree"
 
 
-@pytest.mark.parametrize(
-    ("form", "line"), [("numpy", "w_bar = X.T @ z_bar"), ("numba", "for i in range(y_n):")]
-)
+@pytest.mark.parametrize(("form", "line"), [("numpy", "w_bar = X.T @ z_bar"), ("numba", "for i in range(y_n):")])
 def test_show_adjoint(form, line):
     assert line in run("examples/show_adjoint.py", "--form", form)
 

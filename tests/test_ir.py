@@ -7,7 +7,7 @@ from jitgrad.ir.graph import Block, Const, Loc, Node, Value, substitute, used
 from jitgrad.ir.text import block_text
 from jitgrad.ir.types import BOOL, FLOAT32, FLOAT64, INT64, Type, scalar_type
 from jitgrad.ir.verify import VerifyError, verify
-from jitgrad.ops.memory import for_
+from jitgrad.ops.flow import for_
 from jitgrad.ops.registry import UFUNCS
 from jitgrad.ops.shape import axis_length
 

@@ -275,9 +275,7 @@ def test_no_elements(shape):
 
 def test_no_elements_to_compare():
     engine = Vjp(np.max)
-    with pytest.raises(
-        ValueError, match="zero-size array to reduction operation maximum which has no identity"
-    ):
+    with pytest.raises(ValueError, match="zero-size array to reduction operation maximum which has no identity"):
         engine(np.zeros(0))
 
 

@@ -32,9 +32,7 @@ def evaluated(block, *args):
     """The block's results, node by node."""
     env = dict(zip(block.params, args, strict=True))
     for node in block.nodes:
-        results = node.op.evaluate(
-            *(a.value if isinstance(a, Const) else env[a] for a in node.args), **node.attrs
-        )
+        results = node.op.evaluate(*(a.value if isinstance(a, Const) else env[a] for a in node.args), **node.attrs)
         env.update(zip(node.outs, results if len(node.outs) > 1 else (results,), strict=False))
     return [r.value if isinstance(r, Const) else env[r] for r in block.results]
 
@@ -105,9 +103,7 @@ def test_dtypes_and_numbers_are_kept(f, dtype):
 def test_cse_computes_once_but_not_too_much():
     block = cse(
         traced(
-            lambda x, y: (
-                np.sin(x) * np.sin(x) + np.sin(y) + np.sum(x, axis=0) + np.sum(x, axis=0, keepdims=True)
-            ),
+            lambda x, y: np.sin(x) * np.sin(x) + np.sin(y) + np.sum(x, axis=0) + np.sum(x, axis=0, keepdims=True),
             X,
             Y,
         )
@@ -149,9 +145,7 @@ def test_accumulate_adds_in_place():
     engine = Gradient(f, 0, has_aux=False, with_value=False)
     block = engine.entry(engine.flatten((X,), {}), engine.request()).program.block
     zeros = [
-        n
-        for n in block.nodes
-        if n.op.name == "broadcast_to" and isinstance(n.args[0], Const) and n.args[0].value == 0
+        n for n in block.nodes if n.op.name == "broadcast_to" and isinstance(n.args[0], Const) and n.args[0].value == 0
     ]
     assert len(zeros) == 1
     assert [n.op for n in block.nodes].count(add_at) == 4

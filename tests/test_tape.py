@@ -35,11 +35,7 @@ def assert_same(got, want, rtol=2e-5):
         assert len(got) == len(want)
         for g, w in zip(got, want, strict=True):
             assert_same(g, w, rtol)
-    elif (
-        isinstance(want, list | int | float)
-        and not isinstance(want, bool)
-        and not isinstance(want and got, str)
-    ):
+    elif isinstance(want, list | int | float) and not isinstance(want, bool) and not isinstance(want and got, str):
         if isinstance(want, list) and want and not isinstance(want[0], int | float):
             assert got == want
         else:
@@ -113,9 +109,7 @@ def test_freed_says_so_and_modified_names_the_operation():
     with record():
         y = np.sin(x) * x
     x += 1
-    with pytest.raises(
-        ModifiedError, match=r"argument 0 of a recorded sin|argument 1 of a recorded multiply"
-    ):
+    with pytest.raises(ModifiedError, match=r"argument 0 of a recorded sin|argument 1 of a recorded multiply"):
         y.backward()
 
 

@@ -35,9 +35,7 @@ def wrong_sine(monkeypatch, slope):
 @pytest.mark.parametrize("mode", ["fwd", "rev"])
 def test_a_wrong_rule(monkeypatch, mode):
     wrong_sine(monkeypatch, lambda z, x: np.cos(x) * 1.001)
-    with pytest.raises(
-        AssertionError, match=r"order 1, \w+ mode against a central difference: .* instead of .* apart"
-    ):
+    with pytest.raises(AssertionError, match=r"order 1, \w+ mode against a central difference: .* instead of .* apart"):
         check_grads(lambda x: np.sin(x), (X,), order=1, modes=mode)
 
 
@@ -51,9 +49,7 @@ def test_a_rule_that_is_wrong_in_the_second_order_only(monkeypatch):
 
 def test_two_modes_that_differ_by_little(monkeypatch):
     # Less than differences can tell.
-    rule = Custom(
-        lambda tangents, z, x: tangents[0] * (1 - z * z), lambda g, z, x: (g * (1 - z * z) * (1 + 1e-8),)
-    )
+    rule = Custom(lambda tangents, z, x: tangents[0] * (1 - z * z), lambda g, z, x: (g * (1 - z * z) * (1 + 1e-8),))
     monkeypatch.setattr(tanh, "rule", rule)
     with pytest.raises(AssertionError, match=r"reverse mode against forward mode \(argument b\)"):
         check_grads(lambda a, b: a * np.tanh(b), (2.0, X), order=1)

@@ -304,9 +304,7 @@ def test_casting_errors_are_numpys():
         n += x
         return n
 
-    with pytest.raises(
-        TypeError, match=r"Cannot cast ufunc 'add' output from .*float64.* to .*int64"
-    ) as caught:
+    with pytest.raises(TypeError, match=r"Cannot cast ufunc 'add' output from .*float64.* to .*int64") as caught:
         check_trace(f, N, V)
     with pytest.raises(TypeError, match="Cannot cast ufunc 'divide' output"):
         check_trace(lambda n: operator.itruediv(n, 2), N)

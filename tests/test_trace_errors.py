@@ -204,9 +204,7 @@ def test_numpys_errors_name_the_line():
     def g(v):
         return np.ones(3) + np.ones(4) + v
 
-    with pytest.raises(
-        ValueError, match=r"could not be broadcast together with shapes \(3,\) \(4,\)\n.*np.ones\(4\)"
-    ):
+    with pytest.raises(ValueError, match=r"could not be broadcast together with shapes \(3,\) \(4,\)\n.*np.ones\(4\)"):
         Tracer(g, V)
 
 

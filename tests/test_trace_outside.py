@@ -500,9 +500,7 @@ def test_functions_that_look_into_objects():
         twin = copy.copy(model)
         twin.W = twin.W * 2
         twin.depth += 1
-        return (
-            v * getattr(model, NAME) * other.rate + getattr(model, "missing", 1.0) + twin.W + vars(model)["W"]
-        )
+        return v * getattr(model, NAME) * other.rate + getattr(model, "missing", 1.0) + twin.W + vars(model)["W"]
 
     tracer = check(f, V)
     model.W = model.W * 3

@@ -116,9 +116,7 @@ def samples(name, dtype):
         ends = [info.tiny, info.max, info.smallest_subnormal, 1.0, 0.5, 2.0, 1 + info.eps, 1 - info.epsneg]
         positive = np.concatenate([binades, subnormal, ends]).astype(dtype)
         _, low, high = REFERENCE[name]
-        dense = np.concatenate(
-            [rng.uniform(low, high, 1000), rng.uniform(-2, 2, 500), rng.uniform(0.7, 1.5, 500)]
-        )
+        dense = np.concatenate([rng.uniform(low, high, 1000), rng.uniform(-2, 2, 500), rng.uniform(0.7, 1.5, 500)])
     x = np.concatenate([positive, -positive, dense.astype(dtype)])
     if name in ("arcsin", "arccos"):
         return x[np.abs(x) <= 1]
@@ -149,9 +147,7 @@ def ulps(got, reference, dtype):
     if abs(reference) >= largest * (1 + mp.mpf(2) ** -(info.nmant + 2)):
         return 0.0 if math.isinf(got) and (got > 0) == (reference > 0) else math.inf
     if not math.isfinite(got):
-        return (
-            1.0 if math.isinf(got) and abs(reference) > largest * (1 - mp.mpf(2) ** -info.nmant) else math.inf
-        )
+        return 1.0 if math.isinf(got) and abs(reference) > largest * (1 - mp.mpf(2) ** -info.nmant) else math.inf
     exponent = mp.frexp(reference)[1] - 1 if reference else info.minexp
     return float(mp.ldexp(abs(mp.mpf(float(got)) - reference), info.nmant - max(exponent, int(info.minexp))))
 
@@ -187,9 +183,7 @@ def test_special_values(name, dtype):
         assert same(got, want), (v, got, want)
 
 
-@pytest.mark.parametrize(
-    ("name", "x"), [("log", -1), ("log1p", -2), ("arcsin", 1.1), ("arccos", -1.1), ("sin", 1e15)]
-)
+@pytest.mark.parametrize(("name", "x"), [("log", -1), ("log1p", -2), ("arcsin", 1.1), ("arccos", -1.1), ("sin", 1e15)])
 def test_outside_the_domain(name, x):
     assert np.isnan(apply(KERNELS[name], np.full(9, float(x)))).all()
 
@@ -207,9 +201,7 @@ def test_vectorised(name):
     ir = loop.inspect_llvm((VECTOR, VECTOR))
     assert re.search(r"@llvm\.fm\w+\.v\d+f64|fmul (contract )?<\d+ x double>", ir), "no packed arithmetic"
     declared = set(re.findall(r"declare (?:double|float|<\d+ x double>) @([\w.]+)\(", ir))
-    assert not {
-        d for d in declared if not re.match(r"llvm\.(fma|fmuladd|fabs|copysign|sqrt|rint|min|max)", d)
-    }
+    assert not {d for d in declared if not re.match(r"llvm\.(fma|fmuladd|fabs|copysign|sqrt|rint|min|max)", d)}
 
 
 POWER_VALUES = [
@@ -249,12 +241,7 @@ def test_power_special_values(dtype):
     got = apply(KERNELS["power"], x, y)
     assert got.dtype == dtype
     for a, b, g, want in zip(x, y, got, expected, strict=True):
-        close = (
-            math.isfinite(want)
-            and want
-            and abs(g - want) <= 2 * abs(np.spacing(want))
-            and (g > 0) == (want > 0)
-        )
+        close = math.isfinite(want) and want and abs(g - want) <= 2 * abs(np.spacing(want)) and (g > 0) == (want > 0)
         assert same(g, want) or close, (a, b, g, want)
 
 
@@ -262,9 +249,7 @@ def test_power_special_values(dtype):
 def test_power_accuracy(dtype):
     rng = np.random.default_rng(5)
     info = np.finfo(dtype)
-    x = np.concatenate(
-        [np.exp2(rng.uniform(info.minexp, info.maxexp, 2000)), rng.uniform(0.5, 2, 2000)]
-    ).astype(dtype)
+    x = np.concatenate([np.exp2(rng.uniform(info.minexp, info.maxexp, 2000)), rng.uniform(0.5, 2, 2000)]).astype(dtype)
     result_exponent = rng.uniform(info.minexp - info.nmant, info.maxexp, x.size)
     with np.errstate(divide="ignore"):
         y = (result_exponent / np.log2(x)).astype(dtype)
@@ -276,9 +261,7 @@ def test_power_accuracy(dtype):
 
 def test_power_is_exact_where_the_result_is_representable():
     x, y = (a.ravel() for a in np.meshgrid(np.arange(-40.0, 41.0), np.arange(0.0, 9.0)))
-    assert (
-        apply(KERNELS["power"], x, y) == [float(int(a) ** int(b)) for a, b in zip(x, y, strict=True)]
-    ).all()
+    assert (apply(KERNELS["power"], x, y) == [float(int(a) ** int(b)) for a, b in zip(x, y, strict=True)]).all()
     squares = np.arange(1.0, 200.0)
     assert (apply(KERNELS["power"], squares**2, np.full_like(squares, 0.5)) == squares).all()
 
@@ -303,9 +286,7 @@ def test_argument_types():
     assert power_single == types.float32
     assert from_integer == types.float64
     assert mixed == types.float64
-    assert results(np.float32(1.5), 2) == pytest.approx(
-        (math.exp(1.5), math.exp(2), 2.25, 1.5**1.5), rel=1e-6
-    )
+    assert results(np.float32(1.5), 2) == pytest.approx((math.exp(1.5), math.exp(2), 2.25, 1.5**1.5), rel=1e-6)
 
 
 def typeof_all(function, *arguments):

@@ -29,7 +29,7 @@ def jvp(block: Block, wrt: Sequence[int], outputs: Sequence[int]) -> Block:
     active = varied(block, inputs)
     with building(Builder()) as builder:
         for node in block.nodes:
-            builder.nodes.append(node)
+            builder.append(node)
             if not any(o in active for o in node.outs):
                 continue
             builder.loc = replace(node.loc, role="tangent")

@@ -36,7 +36,7 @@ def vjp(block: Block, wrt: Sequence[int], heads: Sequence[tuple[int, Arg]]) -> B
     bars: dict[Value, object] = {}
     masked: set[Value] = set()
     with building(Builder()) as builder:
-        builder.nodes.extend(block.nodes)
+        builder.extend(block.nodes)
         for k, head in heads:
             result = block.results[k]
             if result in active:

@@ -274,7 +274,7 @@ class Engine:
             primal.block.params, derived.block.nodes, derived.block.results, primal.block.name
         )  # extras are outer
         block = substitute(run(SIMPLIFY, block, nested=True), env)
-        outer.nodes.extend(block.nodes)
+        outer.extend(block.nodes)
         return unflatten(derived.structure, iter([as_expr(r) for r in block.results]))
 
     # Looking at it.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from jitgrad.ir.graph import Arg, Block, Const, Node, Value, substitute, used
 from jitgrad.ir.types import INT64
-from jitgrad.ops.memory import for_
+from jitgrad.ops.flow import for_
 
 LONG = 24  # loop nests; a shorter program stays one function, which reads better
 

@@ -10,7 +10,7 @@ from jitgrad.ir.graph import Arg, Block, Node, Value, used
 
 
 def interpret(block: Block, values: list, effects_only: bool = False) -> Iterator[tuple[Node, tuple, dict]]:
-    """Run a block without regions.
+    """Run a block.
 
     Args:
         block: before lowering.
@@ -21,20 +21,80 @@ def interpret(block: Block, values: list, effects_only: bool = False) -> Iterato
         Each effect before it is run, with the values of its arguments and all values so far.
     """
     env: dict[Value, object] = dict(zip(block.params, values, strict=True))
-    wanted: set[Value] = set()
-    if effects_only:
-        for node in reversed(block.nodes):
-            if node.op.effect or any(o in wanted for o in node.outs):
-                wanted.update(used(node))
-    for node in block.nodes:
-        if effects_only and not node.op.effect and not any(o in wanted for o in node.outs):
-            continue
+    nodes = [n for n in block.nodes if n in _wanted(block)] if effects_only else block.nodes
+    with np.errstate(all="ignore"):
+        yield from _run(nodes, env)
+
+
+def outputs(block: Block, values: list) -> tuple:
+    """What a block gives for these values of its params."""
+    env: dict[Value, object] = dict(zip(block.params, values, strict=True))
+    with np.errstate(all="ignore"):
+        for _ in _run(block.nodes, env):
+            pass
+    return tuple(value_of(r, env) for r in block.results)
+
+
+def _wanted(block: Block) -> set[Node]:
+    """The nodes that are effects, and those that they depend on."""
+    needed: set[Value] = set()
+    wanted: set[Node] = set()
+    for node in reversed(block.nodes):
+        inner = any(n.op.effect for region in node.regions for n in region.walk())
+        if node.op.effect or inner or any(o in needed for o in node.outs):
+            wanted.add(node)
+            needed.update(used(node))
+    return wanted
+
+
+def _run(nodes: list[Node], env: dict[Value, object]) -> Iterator[tuple[Node, tuple, dict]]:
+    for node in nodes:
         args = tuple(value_of(a, env) for a in node.args)
         if node.op.effect:
             yield node, args, env
-        with np.errstate(all="ignore"):
+        if node.regions:
+            results = yield from _FLOW[node.op.name](node, args, env)
+        else:
             results = node.op.evaluate(*args, **node.attrs)
-        env.update(zip(node.outs, results if isinstance(results, tuple) else (results,), strict=False))
+        results = results if isinstance(results, tuple) else (results,)
+        # Python's numbers where the program has numbers of a dtype, and the other way round, would promote otherwise.
+        env.update(zip(node.outs, map(_as_typed, results, node.outs), strict=False))
+
+
+def _as_typed(x: object, out: Value) -> object:
+    if out.type.shape or out.type.dtype.kind == "b":
+        return x
+    return np.asarray(x).item() if out.type.weak else out.type.dtype.type(x)
+
+
+def _block(region: Block, values: tuple, env: dict) -> Iterator:
+    env.update(zip(region.params, values, strict=True))
+    yield from _run(region.nodes, env)
+    return tuple(value_of(r, env) for r in region.results)
+
+
+def _for(node: Node, args: tuple, env: dict) -> Iterator:
+    n, *carry = args
+    for i in range(n):
+        carry = yield from _block(node.regions[0], (i, *carry), env)
+    return tuple(carry)
+
+
+def _while(node: Node, args: tuple, env: dict) -> Iterator:
+    test, body = node.regions
+    carry = args[1:]
+    while True:
+        (go,) = yield from _block(test, carry, env)
+        if not go:
+            return tuple(carry)
+        carry = yield from _block(body, carry, env)
+
+
+def _if(node: Node, args: tuple, env: dict) -> Iterator:
+    return (yield from _block(node.regions[0 if args[0] else 1], (), env))
+
+
+_FLOW = {"for": _for, "while": _while, "if": _if}
 
 
 def value_of(arg: Arg, env: dict[Value, object]) -> object:

@@ -26,6 +26,7 @@ def verify(block: Block, after: str = "", nested: bool = False) -> Block:
     * constants are numbers, and their type is theirs
     * the lengths that a type names are int64 values without axes
     * results are values or constants
+    * what a region takes and gives has the dtype and axes of what the node takes and gives
 
     Raises:
         VerifyError: with the text of the block.
@@ -53,6 +54,7 @@ def verify(block: Block, after: str = "", nested: bool = False) -> Block:
                 check_arg(arg, known, node)
             for region in node.regions:
                 check_block(region, known)
+            check_regions(node)
             for out in node.outs:
                 if out in known:
                     fail(f"{out!r} is defined twice", node)
@@ -63,5 +65,25 @@ def verify(block: Block, after: str = "", nested: bool = False) -> Block:
         for result in b.results:
             check_arg(result, known, None)
 
+    def check_regions(node: Node) -> None:
+        init = node.args[1:]
+        for region in node.regions:
+            if region.name == "test":
+                wanted = (*init, None)[len(init) :]
+            else:
+                wanted = node.outs
+            params = region.params[1:] if node.op.name == "for" else region.params
+            if node.op.name != "if" and [_kind(p) for p in params] != [_kind(a) for a in init]:
+                fail("the params of a region are not what it starts from", node)
+            if len(region.results) != len(wanted):
+                fail(f"a region gives {len(region.results)} values in place of {len(wanted)}", node)
+            for result, out in zip(region.results, wanted, strict=True):
+                if out is not None and _kind(result) != _kind(out):
+                    fail(f"a region gives {result!r} in place of {out!r}", node)
+
     check_block(block, set())
     return block
+
+
+def _kind(arg: Arg) -> tuple:
+    return arg.type.dtype, arg.type.ndim

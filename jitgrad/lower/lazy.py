@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from jitgrad.ir.graph import Arg, Block, Node, Value
 from jitgrad.ir.types import INT64, Type
 from jitgrad.ops.elementwise import astype
-from jitgrad.ops.memory import empty, for_, load, store, when
+from jitgrad.ops.flow import for_
+from jitgrad.ops.memory import empty, load, store, when
 from jitgrad.ops.symbolic import Builder, Expr, as_arg, as_expr, building, current
 
 
@@ -65,7 +66,7 @@ def _region(op, control: object, params: tuple, init: tuple, body: Callable[[tup
         results = tuple(as_arg(a) for a in body(tuple(Expr(c) for c in carry)))
     outs = tuple(Value(c.type, c.name) for c in carry)
     region = Block((*params, *carry), builder.nodes, results)
-    outer.nodes.append(Node(op, args, outs, {}, (region,), outer.loc))
+    outer.append(Node(op, args, outs, {}, (region,), outer.loc))
     return tuple(Expr(o) for o in outs)
 
 

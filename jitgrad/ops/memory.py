@@ -27,9 +27,6 @@ view = Op("view", lambda args: Type(args[0].type.dtype, length_args(args[1:])))
 # call_into(out, *args, function=): a function of the runtime that fills a buffer; gives the filled buffer.
 call_into = Op("call_into", lambda args, function: same_type(args))
 
-# for_(n, *init): the region (i, *carry) runs for i = 0 .. n - 1 and gives the next carry; results: the last carry.
-for_ = Op("for")
-
 # when(condition, *init): the region (*carry) runs if the condition holds; results: the carry after it, or `init`.
 when = Op("when")
 

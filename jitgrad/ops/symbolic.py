@@ -7,7 +7,7 @@ array code, and serves for every use.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -35,37 +35,84 @@ class Builder:
         ones: descriptions of derived lengths (that of `x[1:]`, say) which are one in the call that this is built
         for, and
             so broadcast. Each is checked at run time.
+        region: the block is a region of a node of the parent's: a loop's body, or a branch.
+        made: in a region, its params and the results of its nodes.
     """
 
-    def __init__(self, checking: bool = False, parent: Builder | None = None, ones: frozenset[str] = frozenset()):
+    def __init__(
+        self,
+        checking: bool = False,
+        parent: Builder | None = None,
+        ones: frozenset[str] = frozenset(),
+        region: bool = False,
+    ):
         self.nodes: list[Node] = []
         self.parent = parent
+        self.region = region
+        self.made: set[Value] = set()
         self.loc: Loc = UNKNOWN if parent is None else parent.loc
-        self.checking = checking
+        self.checking = checking or (region and parent.checking)
         self.captured: list[tuple[Value, np.ndarray]] = [] if parent is None else parent.captured
-        self._integers: dict[tuple, Value] = {} if parent is None else dict(parent._integers)
+        self._integers: dict[tuple, Value] = {}  # besides those of the parents
         self.ones: frozenset[str] = ones if parent is None else parent.ones
         self._descriptions: dict[Value, str] = {} if parent is None else dict(parent._descriptions)
         self._equal: set[frozenset] = set() if parent is None else set(parent._equal)
+
+    def append(self, node: Node) -> None:
+        """Add a node that exists already."""
+        self.nodes.append(node)
+        self.own(node.outs)
+
+    def extend(self, nodes: Iterable[Node]) -> None:
+        """Add nodes that exist already."""
+        for node in nodes:
+            self.append(node)
+
+    def own(self, values: Iterable[Value]) -> None:
+        """Note that values are made here (they are params)."""
+        if self.region:
+            self.made.update(values)
 
     def emit(self, op: Op, args: tuple, attrs: dict) -> object:
         """Add a node; the result is an `Expr`, or a tuple of them."""
         args = tuple(as_arg(a) for a in args)
         types = op.infer(args, **attrs)
         many = isinstance(types, tuple)
-        key = None
         if not many and types.ndim == 0 and types.dtype == INT64 and not op.effect:
-            # Lengths are computed once, so that equal lengths are the same value.
+            # Lengths are computed once, so that equal lengths are the same value; and where they can be computed first,
+            # so that what is made in a region has a shape that is known outside.
+            home = self._home(op, args)
             key = (op, args, tuple(sorted(attrs.items())))
-            known = self._integers.get(key)
-            if known is not None:
-                return self._length(known)
+            known = home._known_integer(key)
+            if known is None:
+                known = home._integers[key] = Value(types)
+                home.append(Node(op, args, (known,), attrs, (), self.loc))
+            return self._length(known)
         outs = tuple(Value(t) for t in (types if many else (types,)))
-        self.nodes.append(Node(op, args, outs, attrs, (), self.loc))
-        if key is not None:
-            self._integers[key] = outs[0]
-            return self._length(outs[0])
+        self.append(Node(op, args, outs, attrs, (), self.loc))
         return tuple(Expr(o) for o in outs) if many else Expr(outs[0])
+
+    def _home(self, op: Op, args: tuple) -> Builder:
+        """The outermost builder, of those whose regions are nested here, in which an integer can be computed."""
+        home = self
+        if op.name in _ANYWHERE:
+            while home.region and not any(a in home.made for a in args if isinstance(a, Value)):
+                home = home.parent
+        return home
+
+    def _known_integer(self, key: tuple) -> Value | None:
+        builder: Builder | None = self
+        while builder is not None:
+            if key in builder._integers:
+                return builder._integers[key]
+            builder = builder.parent
+        return None
+
+    def _integer_keys(self) -> Iterator[tuple[tuple, Value]]:
+        builder: Builder | None = self
+        while builder is not None:
+            yield from builder._integers.items()
+            builder = builder.parent
 
     def _length(self, value: Value) -> object:
         """A derived integer; the number one if the call is known to make it that, and its length broadcasts."""
@@ -75,7 +122,7 @@ class Builder:
 
     def assumed(self) -> list[Value]:
         """The lengths that the program relies on being one."""
-        return [v for v in self._integers.values() if self.ones and self.describe(v) in self.ones]
+        return [v for _, v in self._integer_keys() if self.ones and self.describe(v) in self.ones]
 
     def describe(self, value: object) -> str:
         """How an integer is computed, in words that are the same in every trace of the function."""
@@ -83,7 +130,7 @@ class Builder:
             return str(getattr(value, "value", value))
         text = self._descriptions.get(value)
         if text is None:
-            key = next((k for k, v in self._integers.items() if v is value), None)
+            key = next((k for k, v in self._integer_keys() if v is value), None)
             if key is None:
                 return self._describe_array(value)
             op, args, attrs = key
@@ -100,9 +147,10 @@ class Builder:
         return f"{maker.op.name}#{place}"
 
     def maker(self, value: object) -> Node | None:
-        """The node that a value was made by, in this block."""
+        """The node that a value was made by, in this block or, for a region, in those around it."""
         value = value.value if isinstance(value, Expr) else value
-        return next((n for n in reversed(self.nodes) if value in n.outs), None)
+        found = next((n for n in reversed(self.nodes) if value in n.outs), None)
+        return self.parent.maker(value) if found is None and self.region else found
 
     def is_length(self, x: object) -> bool:
         """Whether a run-time integer is the length of an argument's axis, and so not negative."""
@@ -124,6 +172,12 @@ class Builder:
             return False
         self._equal.add(pair)
         return True
+
+
+# What gives an integer of integers wherever it is computed, whether or not that place is reached.
+_ANYWHERE = frozenset((
+    "add", "subtract", "multiply", "negative", "floor_divide", "remainder", "maximum", "minimum", "where", "axis_length",
+))  # fmt: skip
 
 
 def current() -> Builder:

@@ -140,17 +140,13 @@ def _check(f, args, order, modes, tolerance, rng, title, n) -> None:
         def tangent(args, tangents):
             return jvp(f, args, tangents)[1]
 
-        _check(
-            tangent, (args, check.tangents), order, modes, tolerance, rng, f"{title}, of forward mode", n + 1
-        )
+        _check(tangent, (args, check.tangents), order, modes, tolerance, rng, f"{title}, of forward mode", n + 1)
     if "rev" in modes:
 
         def cotangents(args, heads):
             return vjp(f, *args)[1](heads)
 
-        _check(
-            cotangents, (args, check.heads), order, modes, tolerance, rng, f"{title}, of reverse mode", n + 1
-        )
+        _check(cotangents, (args, check.heads), order, modes, tolerance, rng, f"{title}, of reverse mode", n + 1)
 
 
 class _Check:
@@ -218,16 +214,13 @@ class _Check:
         tangents = [t for t in leaves_of(self.tangents, data=everything)[0] if t is not None]
         for place, bar, dot in zip(floats, bars, tangents, strict=True):
             alone = [
-                None if not is_float(x) else dot if k == place else scaled(x, 0.0)
-                for k, x in enumerate(self.leaves)
+                None if not is_float(x) else dot if k == place else scaled(x, 0.0) for k, x in enumerate(self.leaves)
             ]
             _, y_dot = engine(self.args, unflatten(no_statics(self.structure), iter(alone)))
             pushed = [inner(h, d) for h, d in zip(heads, float_leaves(y_dot, self.floats), strict=True)]
             pulled, size = inner(bar, dot)
             size += sum(s for _, s in pushed)
-            if not close(
-                pulled, sum(p for p, _ in pushed), self.tolerance.rounding * size + np.finfo(float).tiny
-            ):
+            if not close(pulled, sum(p for p, _ in pushed), self.tolerance.rounding * size + np.finfo(float).tiny):
                 wrong.append(self.names[place])
         return f" (argument {', '.join(wrong)})" if wrong else ""
 
@@ -261,9 +254,7 @@ class _Check:
             raise AssertionError(f"{self.title}, {what}: {len(xs)} arrays instead of {len(ys)}")
         for x, y, name in zip(xs, ys, names, strict=True):
             if np.shape(x) != np.shape(y):
-                raise AssertionError(
-                    f"{self.title}, {what}: {name} has shape {np.shape(x)} instead of {np.shape(y)}"
-                )
+                raise AssertionError(f"{self.title}, {what}: {name} has shape {np.shape(x)} instead of {np.shape(y)}")
             x, y = np.asarray(x), np.asarray(y)
             exact = y.dtype.kind in "biu"
             size = np.max(np.abs(y[np.isfinite(y)]), initial=0.0) if not exact else 0.0
@@ -276,9 +267,7 @@ class _Check:
         for dot, y, name in zip(leaves_of(y_dot)[0], self.results, self.result_names, strict=True):
             self._same_type(dot, y, f"{mode}, the tangent", name)
             if not is_float(y) and np.any(dot):
-                raise AssertionError(
-                    f"{self.title}, {mode}: the tangent of {name} isn't zero, though it is no float"
-                )
+                raise AssertionError(f"{self.title}, {mode}: the tangent of {name} isn't zero, though it is no float")
         return float_leaves(y_dot, self.floats)
 
     def _derivative_of_arguments(self, x_bars: object, mode: str) -> list:
@@ -312,20 +301,14 @@ class _Check:
 
     def _fail_at(self, what: str, name: str, found: np.ndarray, wanted: np.ndarray, allowed: float) -> None:
         good = close(found, wanted, allowed)
-        worst = np.where(
-            good, -1.0, np.nan_to_num(np.abs(np.subtract(found, wanted, dtype=float)), nan=np.inf)
-        )
+        worst = np.where(good, -1.0, np.nan_to_num(np.abs(np.subtract(found, wanted, dtype=float)), nan=np.inf))
         place = np.unravel_index(int(np.argmax(worst)), worst.shape) if worst.ndim else ()
         where = f"{name}[{', '.join(map(str, place))}]" if place else name
-        self._fail(
-            what, where, found[place], wanted[place], allowed, f"; {np.sum(~good)} of {good.size} differ"
-        )
+        self._fail(what, where, found[place], wanted[place], allowed, f"; {np.sum(~good)} of {good.size} differ")
 
     def _fail(self, what: str, where: str, found, wanted, allowed: float, more: str = "") -> None:
         apart = abs(float(found) - float(wanted))
-        note = (
-            "" if np.isfinite(float(wanted)) else "; what isn't finite proves nothing: choose another point"
-        )
+        note = "" if np.isfinite(float(wanted)) else "; what isn't finite proves nothing: choose another point"
         raise AssertionError(
             f"{self.title}, {what}: {where} is {float(found)!r} instead of {float(wanted)!r}, "
             f"{apart:.2g} apart where {allowed:.2g} is allowed{more}{note}"
@@ -349,9 +332,7 @@ class _Check:
         moves = [next(dots) if is_float(x) else None for x in self.leaves]
         ends = []
         for sign in (1, -1):
-            end = [
-                x if d is None else moved(x, sign * h, d) for x, d in zip(self.leaves, moves, strict=True)
-            ]
+            end = [x if d is None else moved(x, sign * h, d) for x, d in zip(self.leaves, moves, strict=True)]
             y = self.f(*copied(unflatten(self.structure, iter(end))))
             ends.append(float_leaves(y, self.floats))
         out = []

@@ -57,9 +57,7 @@ def random_like(x: object, rng: np.random.Generator) -> object:
 
 def scaled(x: object, factor: float) -> object:
     return (
-        np.zeros(np.shape(x), np.asarray(x).dtype) * np.asarray(x).dtype.type(factor)
-        if np.ndim(x)
-        else type(x)(factor)
+        np.zeros(np.shape(x), np.asarray(x).dtype) * np.asarray(x).dtype.type(factor) if np.ndim(x) else type(x)(factor)
     )
 
 
@@ -76,11 +74,7 @@ def inner(a: object, b: object) -> tuple[float, float]:
 
 def close(a: object, b: object, allowed: float) -> object:
     with np.errstate(invalid="ignore"):
-        return (
-            (np.equal(a, b))
-            | (np.isnan(a) & np.isnan(b))
-            | (np.abs(np.subtract(a, b, dtype=float)) <= allowed)
-        )
+        return (np.equal(a, b)) | (np.isnan(a) & np.isnan(b)) | (np.abs(np.subtract(a, b, dtype=float)) <= allowed)
 
 
 def name_of(f: Callable) -> str:

@@ -76,7 +76,7 @@ def as_python(x: Expr, dtype: np.dtype) -> Expr:
         return x
     out = Value(Type(dtype, (), weak=True))
     builder = current()
-    builder.nodes.append(Node(astype_op, (x.value,), (out,), {"dtype": dtype}, (), builder.loc))
+    builder.append(Node(astype_op, (x.value,), (out,), {"dtype": dtype}, (), builder.loc))
     return Expr(out)
 
 

@@ -1,0 +1,69 @@
+"""Loops and branches whose course is known at run time only: operations with regions.
+
+    for_(n, *init)        region (i, *carry) -> next carry, run for i = 0 .. n - 1
+    while_(bound, *init)  regions (*carry) -> (go on?,) and (*carry) -> next carry; `bound` is the most steps that there
+                          can be, or -1 where that is not known
+    if_(condition)        two regions without params; what they give is the result
+
+The results are the last carry, or what the chosen region gives. A region reads the values around it as they are. Values
+never change, so a loop that writes to an array carries it: `lower` turns that back into writing in place.
+
+Carried values, params and results at one place have one dtype and as many axes, and the lengths of these axes are values
+from outside of the region.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from jitgrad.ir.graph import Arg, Block, Const, Node, Value
+from jitgrad.ir.op import Op
+from jitgrad.ir.types import INT64, Type
+from jitgrad.ops.symbolic import Builder, Expr, as_arg, as_expr, building, current
+
+for_ = Op("for")
+while_ = Op("while")
+if_ = Op("if")
+
+UNBOUNDED = Const.of(-1)
+
+
+def region(build: Callable[..., Sequence], params: tuple[Value, ...] = (), name: str = "body") -> Block:
+    """What `build(*params)` makes, as a block inside of the one that is being built; it returns the results."""
+    builder = Builder(parent=current(), region=True)
+    builder.own(params)
+    with building(builder):
+        results = tuple(as_arg(r) for r in build(*map(Expr, params)))
+    return Block(params, builder.nodes, results, name)
+
+
+def carried(init: Sequence[Arg]) -> tuple[Value, ...]:
+    """Values for the carry of a loop that starts from `init`."""
+    return tuple(Value(Type(a.type.dtype, a.type.shape, a.type.weak), getattr(a, "name", None)) for a in init)
+
+
+def add_node(op: Op, args: tuple[Arg, ...], regions: tuple[Block, ...], outs: tuple[Value, ...]) -> tuple:
+    """Put a node with regions into the block that is being built; its results."""
+    builder = current()
+    builder.append(Node(op, args, outs, {}, regions, builder.loc))
+    return tuple(as_expr(o) for o in outs)
+
+
+def for_loop(n: object, init: Sequence, body: Callable[..., Sequence], index: str = "i") -> tuple:
+    """`for i in range(n): carry = body(i, *carry)`, starting from `init`; the last carry."""
+    args = tuple(map(as_arg, init))
+    params = (Value(Type(INT64, (), weak=True), index), *carried(args))
+    return add_node(for_, (as_arg(n), *args), (region(body, params),), carried(args))
+
+
+def while_loop(init: Sequence, test: Callable[..., object], body: Callable[..., Sequence], bound: object = -1) -> tuple:
+    """`while test(*carry): carry = body(*carry)`, starting from `init`; the last carry."""
+    args = tuple(map(as_arg, init))
+    regions = (region(lambda *c: (test(*c),), carried(args), "test"), region(body, carried(args)))
+    return add_node(while_, (as_arg(bound), *args), regions, carried(args))
+
+
+def branch(condition: object, then: Callable[[], Sequence], orelse: Callable[[], Sequence]) -> tuple:
+    """`then() if condition else orelse()`: sequences of as many values of the same types."""
+    regions = (region(then, name="then"), region(orelse, name="orelse"))
+    return add_node(if_, (as_arg(condition),), regions, carried(regions[0].results))
