@@ -15,6 +15,12 @@ from jitgrad.ops.symbolic import Expr, as_arg, current
 # iota(n): 0, 1, ..., n - 1 as int64.
 iota = Op("iota", lambda args: Type(INT64, length_args(args)), lambda n: np.arange(n), Constant())
 
+# uninitialized(*lengths, dtype=): an array whose every element is written before it is read.
+uninitialized = Op(
+    "uninitialized", lambda args, dtype: Type(np.dtype(dtype), length_args(args)),
+    lambda *lengths, dtype: np.empty(tuple(int(n) for n in lengths), dtype), Constant(),
+)  # fmt: skip
+
 
 def full(shape, fill_value, dtype=None):
     """An array of one value; `emit`s, so it works inside a trace also when all arguments are plain numbers."""

@@ -1,0 +1,140 @@
+"""The reverse of a loop: a loop that goes back through the iterations.
+
+The reversed body runs the body of the iteration again, from the state in which the iteration began, and then back. Of
+that state, what the cotangents don't need is removed first; for the rest `residuals` decides where it comes from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from jitgrad.ad.regions import active_captures, own_all, reach
+from jitgrad.ad.residuals import restore
+from jitgrad.ad.sweep import REVERSES, Sweep
+from jitgrad.ir.graph import Arg, Block, Const, Node, Value, substitute
+from jitgrad.ir.types import INT64, Type
+from jitgrad.ops.flow import add_node, carried, for_, while_
+from jitgrad.ops.registry import UFUNCS
+from jitgrad.ops.rules import zeros_like
+from jitgrad.ops.symbolic import Builder, Expr, as_arg, as_expr, building, current
+from jitgrad.passes import SIMPLIFY, run
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """A loop as its reverse sees it: counted, whatever it was.
+
+    Attributes:
+        node: the primal's node.
+        count: how often the body runs (for a `while`, known after the loop).
+        index: the number of the iteration, a param of the body or, in a `while`, new.
+        params, body: the carried values at the start of an iteration, and the body.
+    """
+
+    node: Node
+    count: Arg
+    index: Value
+    params: tuple[Value, ...]
+    body: Block
+
+    @property
+    def init(self) -> tuple[Arg, ...]:
+        return self.node.args[1:]
+
+
+def _reverse_for(sweep: Sweep, node: Node) -> None:
+    (body,) = node.regions
+    index, *params = body.params
+    _reverse(sweep, Loop(node, node.args[0], index, tuple(params), body))
+
+
+def _reverse_while(sweep: Sweep, node: Node) -> None:
+    """The number of iterations becomes one more result of the loop."""
+    test, body = node.regions
+    count, before, tested = (Value(Type(INT64, (), weak=True), "trips") for _ in range(3))
+    with building(Builder(parent=current(), region=True)) as builder:
+        builder.own((before, *body.params))
+        after = as_arg(Expr(before) + 1)
+    counted = Block((*body.params, before), [*body.nodes, *builder.nodes], (*body.results, after), body.name)
+    test = Block((*test.params, tested), test.nodes, test.results, test.name)
+    node = Node(while_, (*node.args, Const.of(0)), (*node.outs, count), node.attrs, (test, counted), node.loc)
+    _reverse(sweep, Loop(node, count, Value(Type(INT64, (), weak=True), "step"), body.params, body))
+
+
+def _reverse(sweep: Sweep, loop: Loop) -> None:
+    useful = _useful(loop, sweep)
+    results = [loop.body.results[k] for k in useful]
+    captures = active_captures(loop.body, results, sweep.active)
+    outs = [loop.node.outs[k] for k in useful]
+    start = [sweep.bars.get(x) for x in (*outs, *captures)]
+    start = [zeros_like(Expr(x)) if s is None else s for s, x in zip(start, (*outs, *captures), strict=True)]
+    masked = [x in sweep.masked for x in (*outs, *captures)]
+    back, now_masked = _body_back(sweep, loop, useful, captures, start, masked)
+    env: dict[Value, Arg] = {}
+    sweep.forward, prefix = restore(loop, back, env)
+    step = Value(Type(INT64, (), weak=True), "back")
+    with building(Builder(parent=current(), region=True)) as builder:
+        builder.own((step,))
+        last = _minus(loop.count, Const.of(1))
+        builder.append(Node(UFUNCS[np.subtract], (last, step), (loop.index,), {}, (), builder.loc))
+    region = Block((step, *back.params), [*builder.nodes, *prefix, *back.nodes], back.results)
+    region = substitute(region, env)
+    ends = add_node(for_, (loop.count, *map(as_arg, start)), (region,), carried([as_arg(s) for s in start]))
+    for x, end in zip(captures, ends[len(useful) :], strict=True):
+        sweep.bars[x] = end
+    for k, end, is_masked in zip(useful, ends, now_masked, strict=False):
+        arg = loop.init[k]
+        if arg in sweep.active:
+            sweep.add(arg, end)
+            if is_masked:
+                sweep.masked.add(arg)
+    sweep.masked.update(x for x, m in zip(captures, now_masked[len(useful) :], strict=True) if m)
+
+
+def _useful(loop: Loop, sweep: Sweep) -> list[int]:
+    """The carried values that the cotangents go through: those that results with a cotangent depend on."""
+    found = {k for k, o in enumerate(loop.node.outs) if o in sweep.bars}
+    while True:
+        reached = reach(loop.body, [loop.body.results[k] for k in sorted(found)], sweep.active)
+        more = found | {k for k, p in enumerate(loop.params) if p in reached}
+        if more == found:
+            return [k for k in sorted(found) if loop.params[k] in sweep.active]
+        found = more
+
+
+def _body_back(
+    sweep: Sweep, loop: Loop, useful: list[int], captures: list[Value], start: list, masked: list[bool]
+) -> tuple[Block, list[bool]]:
+    """The body, run again and then back: it takes cotangents, and reads the params of the body, which aren't its own."""
+    bars = carried([as_arg(s) for s in start])
+    names = [loop.params[k] for k in useful] + captures
+    for bar, x in zip(bars, names, strict=True):
+        bar.name = f"{x.name}_bar" if x.name is not None else bar.name
+    totals = dict(zip(captures, map(Expr, bars[len(useful) :]), strict=True))
+    inner = Sweep(sweep.active, totals, [x for x, m in zip(captures, masked[len(useful) :], strict=True) if m])
+    with building(Builder(parent=current(), region=True)) as builder:
+        builder.own((*bars, loop.index, *loop.params))
+        own_all(loop.body.nodes)
+        for k, bar, is_masked in zip(useful, bars, masked, strict=False):
+            result = loop.body.results[k]
+            if result in sweep.active:
+                inner.add(result, Expr(bar))
+                if is_masked:
+                    inner.masked.add(result)
+        inner.back(loop.body.nodes)
+        results = []
+        for x in (*(loop.params[k] for k in useful), *captures):
+            results.append(as_arg(inner.bars[x] if x in inner.bars else zeros_like(Expr(x))))
+    ends = [*(loop.params[k] in inner.masked for k in useful), *(x in inner.masked for x in captures)]
+    block = substitute(Block(bars, [*inner.forward, *builder.nodes], tuple(results)), {})
+    return run(SIMPLIFY, block, nested=True), ends
+
+
+def _minus(a: Arg, b: Arg) -> Arg:
+    return as_arg(as_expr(a) - as_expr(b))
+
+
+REVERSES[for_] = _reverse_for
+REVERSES[while_] = _reverse_while

@@ -1,0 +1,43 @@
+"""What both modes, and loops and branches, ask about regions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from jitgrad.ir.graph import Arg, Block, Node, Value, lengths, used
+from jitgrad.ops.symbolic import current
+
+
+def own_all(nodes: Iterable[Node]) -> None:
+    """Tell the builder of a region that these nodes will stand in front of what it builds."""
+    for node in nodes:
+        current().own(node.outs)
+
+
+def reads(block: Block) -> dict[Value, None]:
+    """The values from outside that a region reads, in the order in which it does; lengths in types included."""
+    made = set(block.params) | {o for node in block.walk() for o in node.outs}
+    made |= {p for node in block.walk() for region in node.regions for p in region.params}
+    found: dict[Value, None] = {}
+    for node in block.nodes:
+        for value in used(node):
+            found.setdefault(value)
+        for value in (*node.args, *node.outs):
+            found.update(dict.fromkeys(lengths(value)))
+    found.update(dict.fromkeys(r for r in block.results if isinstance(r, Value)))
+    return {v: None for v in found if v not in made}
+
+
+def reach(block: Block, results: Iterable[Arg], active: set[Value]) -> set[Value]:
+    """The active values of a region, and around it, that its given results may depend on."""
+    found = {r for r in results if r in active}
+    for node in reversed(block.nodes):
+        if any(o in found for o in node.outs):
+            found.update(v for v in used(node) if v in active)
+    return found
+
+
+def active_captures(block: Block, results: Iterable[Arg], active: set[Value]) -> list[Value]:
+    """The active values from outside that the given results of a region may depend on."""
+    reached = reach(block, results, active)
+    return [v for v in reads(block) if v in reached]
