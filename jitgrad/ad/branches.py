@@ -19,24 +19,24 @@ def _reverse_if(sweep: Sweep, node: Node) -> None:
     captures: dict[Value, None] = {}
     for region in node.regions:
         captures |= dict.fromkeys(active_captures(region, [region.results[k] for k in bars], sweep.active))
-    totals = {x: sweep.bars[x] if x in sweep.bars else zeros_like(Expr(x)) for x in captures}
+    totals = {x: sweep.bars[x] for x in captures if x in sweep.bars}
     masked = {x for x in captures if x in sweep.masked}
     regions = []
     for region in node.regions:
         with building(Builder(parent=current(), region=True)) as builder:
             own_all(region.nodes)
-            inner = Sweep(sweep.active, dict(totals), masked)
+            inner = Sweep(sweep.active, dict(totals), masked, sweep.stored)
             for k, bar in bars.items():
                 if region.results[k] in sweep.active:
                     inner.add(region.results[k], bar)
                     if node.outs[k] in sweep.masked:
                         inner.masked.add(region.results[k])
             inner.back(region.nodes)
-            results = tuple(as_arg(inner.bars[x]) for x in captures)
+            results = tuple(as_arg(inner.bars[x] if x in inner.bars else zeros_like(Expr(x))) for x in captures)
         sweep.masked |= inner.masked & captures.keys()
         regions.append(substitute(Block((), [*inner.forward, *builder.nodes], results, region.name), {}))
     if captures:
-        outs = add_node(if_, (node.args[0],), tuple(regions), carried([as_arg(t) for t in totals.values()]))
+        outs = add_node(if_, (node.args[0],), tuple(regions), carried(list(captures)))
         sweep.bars.update(zip(captures, outs, strict=True))
 
 

@@ -6,12 +6,13 @@ that state, what the cotangents don't need is removed first; for the rest `resid
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from jitgrad.ad.regions import active_captures, own_all, reach
 from jitgrad.ad.residuals import restore
+from jitgrad.ad.stable import find_stable, with_rereads, without_rereads
 from jitgrad.ad.sweep import REVERSES, Sweep
 from jitgrad.ir.graph import Arg, Block, Const, Node, Value, substitute
 from jitgrad.ir.types import INT64, Type
@@ -64,6 +65,10 @@ def _reverse_while(sweep: Sweep, node: Node) -> None:
 
 
 def _reverse(sweep: Sweep, loop: Loop) -> None:
+    reads, stored = find_stable(loop)
+    stored |= sweep.stored  # what outlives the outer loop is better than what outlives this one
+    # In the primal the loop stays as it is; going back, what may be is read in the finished arrays.
+    primal, loop = loop, replace(loop, body=with_rereads(loop.body, reads))
     useful = _useful(loop, sweep)
     results = [loop.body.results[k] for k in useful]
     captures = active_captures(loop.body, results, sweep.active)
@@ -71,9 +76,9 @@ def _reverse(sweep: Sweep, loop: Loop) -> None:
     start = [sweep.bars.get(x) for x in (*outs, *captures)]
     start = [zeros_like(Expr(x)) if s is None else s for s, x in zip(start, (*outs, *captures), strict=True)]
     masked = [x in sweep.masked for x in (*outs, *captures)]
-    back, now_masked = _body_back(sweep, loop, useful, captures, start, masked)
+    back, now_masked = _body_back(sweep, loop, useful, captures, start, masked, stored)
     env: dict[Value, Arg] = {}
-    sweep.forward, prefix = restore(loop, back, env)
+    sweep.forward, prefix = restore(primal, back, env)
     step = Value(Type(INT64, (), weak=True), "back")
     with building(Builder(parent=current(), region=True)) as builder:
         builder.own((step,))
@@ -105,7 +110,13 @@ def _useful(loop: Loop, sweep: Sweep) -> list[int]:
 
 
 def _body_back(
-    sweep: Sweep, loop: Loop, useful: list[int], captures: list[Value], start: list, masked: list[bool]
+    sweep: Sweep,
+    loop: Loop,
+    useful: list[int],
+    captures: list[Value],
+    start: list,
+    masked: list[bool],
+    stored: dict[Value, tuple[Value, Node]],
 ) -> tuple[Block, list[bool]]:
     """The body, run again and then back: it takes cotangents, and reads the params of the body, which aren't its own."""
     bars = carried([as_arg(s) for s in start])
@@ -113,7 +124,7 @@ def _body_back(
     for bar, x in zip(bars, names, strict=True):
         bar.name = f"{x.name}_bar" if x.name is not None else bar.name
     totals = dict(zip(captures, map(Expr, bars[len(useful) :]), strict=True))
-    inner = Sweep(sweep.active, totals, [x for x, m in zip(captures, masked[len(useful) :], strict=True) if m])
+    inner = Sweep(sweep.active, totals, [x for x, m in zip(captures, masked[len(useful) :], strict=True) if m], stored)
     with building(Builder(parent=current(), region=True)) as builder:
         builder.own((*bars, loop.index, *loop.params))
         own_all(loop.body.nodes)
@@ -128,7 +139,8 @@ def _body_back(
         for x in (*(loop.params[k] for k in useful), *captures):
             results.append(as_arg(inner.bars[x] if x in inner.bars else zeros_like(Expr(x))))
     ends = [*(loop.params[k] in inner.masked for k in useful), *(x in inner.masked for x in captures)]
-    block = substitute(Block(bars, [*inner.forward, *builder.nodes], tuple(results)), {})
+    block = without_rereads(Block(bars, [*inner.forward, *builder.nodes], tuple(results)))
+    block = substitute(block, {})
     return run(SIMPLIFY, block, nested=True), ends
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from jitgrad.ir.graph import Arg, Block, Node, Value, lengths, used
 from jitgrad.ops.symbolic import current
@@ -33,8 +33,19 @@ def reach(block: Block, results: Iterable[Arg], active: set[Value]) -> set[Value
     found = {r for r in results if r in active}
     for node in reversed(block.nodes):
         if any(o in found for o in node.outs):
-            found.update(v for v in used(node) if v in active)
+            found.update(v for v in _sources(node) if v in active)
     return found
+
+
+def _sources(node: Node) -> Iterator[Value]:
+    """What the results of a node are computed of; a finished array that is read again doesn't count."""
+    for k, arg in enumerate(node.args):
+        if isinstance(arg, Value) and not (node.op.name == "reread" and k == 1):
+            yield arg
+    for region in node.regions:
+        for inner in region.nodes:
+            yield from _sources(inner)
+        yield from (r for r in region.results if isinstance(r, Value))
 
 
 def active_captures(block: Block, results: Iterable[Arg], active: set[Value]) -> list[Value]:

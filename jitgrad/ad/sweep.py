@@ -8,7 +8,7 @@ from dataclasses import replace
 from jitgrad.ad.forward import name_after
 from jitgrad.ir.graph import Arg, Const, Node, Value
 from jitgrad.ir.op import Op
-from jitgrad.ops.index import add_at, setitem
+from jitgrad.ops.index import add_at, getitem_, setitem
 from jitgrad.ops.rules import add, is_masked
 from jitgrad.ops.shape import broadcast_to_
 from jitgrad.ops.symbolic import Expr, as_expr, current
@@ -24,11 +24,20 @@ class Sweep:
         active: the values that depend on what is differentiated by, those inside of regions included.
         bars: the cotangent of each value, as far as it has been added up.
         masked: the values whose cotangent has zeros where an element was not selected (`jitgrad.ops.rules`).
+        stored: values that are an element of an array, which may be read there again: the array, and the node that
+            wrote them.
         forward: the nodes walked over, in their order; loops among them replaced by such as keep residuals.
     """
 
-    def __init__(self, active: set[Value], bars: dict[Value, object] | None = None, masked: Iterable[Value] = ()):
+    def __init__(
+        self,
+        active: set[Value],
+        bars: dict[Value, object] | None = None,
+        masked: Iterable[Value] = (),
+        stored: dict[Value, tuple[Value, Node]] | None = None,
+    ):
         self.active = active
+        self.stored = stored or {}
         self.bars = {} if bars is None else bars
         self.masked = set(masked)
         self.forward: list[Node] = []
@@ -51,8 +60,8 @@ class Sweep:
     def _rule(self, node: Node) -> None:
         wanted = [a in self.active for a in node.args]
         was_masked = any(o in self.masked for o in node.outs)
-        args = tuple(as_expr(a) for a in node.args)
-        outs = tuple(Expr(o) for o in node.outs)
+        args = tuple(self._primal(a) for a in node.args)
+        outs = tuple(self._primal(o) for o in node.outs)
         cotangents = [self.bars.get(o) for o in node.outs]
         contributions = node.op.rule.pullback(node.op, cotangents, outs, args, node.attrs, wanted, was_masked)
         for k, (arg, bar) in enumerate(zip(node.args, contributions, strict=True)):
@@ -60,6 +69,13 @@ class Sweep:
                 self.add(arg, bar)
                 if was_masked or (is_masked(node.op, False) and not _passes_on(node, k)):
                     self.masked.add(arg)
+
+    def _primal(self, arg: Arg) -> object:
+        """A value of the primal, for a rule to read."""
+        if arg not in self.stored:
+            return as_expr(arg)
+        array, node = self.stored[arg]
+        return getitem_(Expr(array), *map(as_expr, node.args[2:]), pattern=node.attrs["pattern"])
 
     def add(self, arg: Arg, bar: object) -> None:
         """A contribution to the cotangent of a value."""
