@@ -1,8 +1,8 @@
 """Sums of indices and lengths, and whether inequalities between them can hold together.
 
 The question that decides about memory: can a later iteration write the element that is read here? For subscripts and
-loop bounds that are sums of loop indices it is answered by Fourier-Motzkin elimination (Dantzig & Eaves, Fourier-Motzkin
-elimination and its dual, 1973), over the rationals, so "no" is certain and "yes" is a maybe.
+loop bounds that are sums of loop indices it is answered by Fourier-Motzkin elimination (Dantzig & Eaves,
+Fourier-Motzkin elimination and its dual, 1973), over the rationals, so "no" is certain and "yes" is a maybe.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from jitgrad.ad.regions import active_captures, own_all, reach
-from jitgrad.ad.residuals import restore
+from jitgrad.ad.residuals import Restored, restore
 from jitgrad.ad.stable import find_stable, with_rereads, without_rereads
 from jitgrad.ad.sweep import REVERSES, Sweep
 from jitgrad.ir.graph import Arg, Block, Const, Node, Value, substitute
@@ -77,17 +77,10 @@ def _reverse(sweep: Sweep, loop: Loop) -> None:
     start = [zeros_like(Expr(x)) if s is None else s for s, x in zip(start, (*outs, *captures), strict=True)]
     masked = [x in sweep.masked for x in (*outs, *captures)]
     back, now_masked = _body_back(sweep, loop, useful, captures, start, masked, stored)
-    env: dict[Value, Arg] = {}
-    sweep.forward, prefix = restore(primal, back, env)
-    step = Value(Type(INT64, (), weak=True), "back")
-    with building(Builder(parent=current(), region=True)) as builder:
-        builder.own((step,))
-        last = _minus(loop.count, Const.of(1))
-        builder.append(Node(UFUNCS[np.subtract], (last, step), (loop.index,), {}, (), builder.loc))
-    region = Block((step, *back.params), [*builder.nodes, *prefix, *back.nodes], back.results)
-    region = substitute(region, env)
-    ends = add_node(for_, (loop.count, *map(as_arg, start)), (region,), carried([as_arg(s) for s in start]))
-    for x, end in zip(captures, ends[len(useful) :], strict=True):
+    state = restore(primal, back)
+    sweep.forward = state.forward
+    ends = _emit(loop, back, state, tuple(map(as_arg, start)))
+    for x, end in zip(captures, ends[len(useful) :], strict=False):
         sweep.bars[x] = end
     for k, end, is_masked in zip(useful, ends, now_masked, strict=False):
         arg = loop.init[k]
@@ -96,6 +89,20 @@ def _reverse(sweep: Sweep, loop: Loop) -> None:
             if is_masked:
                 sweep.masked.add(arg)
     sweep.masked.update(x for x, m in zip(captures, now_masked[len(useful) :], strict=True) if m)
+
+
+def _emit(loop: Loop, back: Block, state: Restored, start: tuple[Arg, ...]) -> tuple:
+    """The reversed loop; what its cotangents are in the end."""
+    step = Value(Type(INT64, (), weak=True), "back")
+    with building(Builder(parent=current(), region=True)) as builder:
+        builder.own((step,))
+        last = as_arg(as_expr(loop.count) - 1)
+        builder.append(Node(UFUNCS[np.subtract], (last, step), (loop.index,), {}, (), builder.loc))
+    params = (step, *back.params, *(param for _, param, _ in state.walked))
+    results = (*back.results, *(result for _, _, result in state.walked))
+    region = substitute(Block(params, [*builder.nodes, *state.prefix, *back.nodes], results), state.known)
+    init = (*start, *(first for first, _, _ in state.walked))
+    return add_node(for_, (loop.count, *init), (region,), carried(init))
 
 
 def _useful(loop: Loop, sweep: Sweep) -> list[int]:
@@ -118,7 +125,7 @@ def _body_back(
     masked: list[bool],
     stored: dict[Value, tuple[Value, Node]],
 ) -> tuple[Block, list[bool]]:
-    """The body, run again and then back: it takes cotangents, and reads the params of the body, which aren't its own."""
+    """The body, run again and then back: it takes cotangents, and reads the carried values as they were."""
     bars = carried([as_arg(s) for s in start])
     names = [loop.params[k] for k in useful] + captures
     for bar, x in zip(bars, names, strict=True):
@@ -142,10 +149,6 @@ def _body_back(
     block = without_rereads(Block(bars, [*inner.forward, *builder.nodes], tuple(results)))
     block = substitute(block, {})
     return run(SIMPLIFY, block, nested=True), ends
-
-
-def _minus(a: Arg, b: Arg) -> Arg:
-    return as_arg(as_expr(a) - as_expr(b))
 
 
 REVERSES[for_] = _reverse_for

@@ -1,17 +1,20 @@
 """Where the reverse of a loop has the state from in which an iteration began.
 
 Only what its cotangents still read once everything dead is removed has to be there. A carried value that never changes
-is what the loop started from; an integer that grows by the same step is computed; anything else is kept, one entry an
-iteration, in an array that is made before the loop.
+is what the loop started from; an integer that grows by the same step is computed; of an array that is
+written to element by element, what is overwritten is kept; of anything else, the value itself, one entry an iteration,
+in an array that is made before the loop.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from jitgrad.ad.regions import reads
+from jitgrad.ad.undo import Undo, find_undo, log_writes, put_back
 from jitgrad.ir.graph import Arg, Block, Const, Node, Value, substitute
 from jitgrad.ir.types import INT64, Type
 from jitgrad.ops.create import uninitialized
@@ -24,40 +27,49 @@ if TYPE_CHECKING:
     from jitgrad.ad.loops import Loop
 
 
-def restore(loop: Loop, back: Block, env: dict[Value, Arg]) -> tuple[list[Node], list[Node]]:
-    """Make the state at the start of an iteration known to the reversed body.
+@dataclass(slots=True)
+class Restored:
+    """The state at the start of an iteration, for the reversed body.
 
-    Args:
-        loop: the loop.
-        back: its reversed body, which reads some of the carried values.
-        env: extended by what stands for a carried value.
-
-    Returns:
-        The nodes that the primal has in place of the loop, and those that define carried values in front of the reversed
-        body, which may read `loop.index`.
+    Attributes:
+        forward: the nodes that the primal has in place of the loop; empty if it stays as it is.
+        prefix: nodes that define carried values in front of the reversed body, and may read `loop.index`.
+        known: carried values that something from outside stands for.
+        walked: arrays that the reversed loop carries itself: where they start, and the param and result of its body.
     """
+
+    forward: list[Node] = field(default_factory=list)
+    prefix: list[Node] = field(default_factory=list)
+    known: dict[Value, Arg] = field(default_factory=dict)
+    walked: list[tuple[Arg, Value, Value]] = field(default_factory=list)
+
+
+def restore(loop: Loop, back: Block) -> Restored:
+    """Make the state at the start of an iteration known to the reversed body `back`, which reads some of it."""
     wanted = reads(back)
-    prefix: list[Node] = []
+    state = Restored()
     kept: list[int] = []
+    undos: list[Undo] = []
     for k, param in enumerate(loop.params):
         if param not in wanted:
             continue
         result, start = loop.body.results[k], loop.init[k]
         step = _step(loop, param, result)
         if result is param:
-            env[param] = start
+            state.known[param] = start
         elif step is not None:
             so_far = Value(Type(INT64, (), weak=True))
-            prefix.append(Node(UFUNCS[np.multiply], (loop.index, step), (so_far,), {}, (), current().loc))
-            prefix.append(Node(UFUNCS[np.add], (start, so_far), (param,), {}, (), current().loc))
+            state.prefix.append(Node(UFUNCS[np.multiply], (loop.index, step), (so_far,), {}, (), current().loc))
+            state.prefix.append(Node(UFUNCS[np.add], (start, so_far), (param,), {}, (), current().loc))
+        elif param.type.shape and (undo := find_undo(loop, k)) is not None:
+            undos.append(undo)
         else:
             kept.append(k)
-    if not kept:
-        return [loop.node] if loop.node.op is while_ else [], prefix
-    forward, states = _keep(loop, kept)
-    for k, state in zip(kept, states, strict=True):
-        prefix.append(_entry(state, loop.index, loop.params[k]))
-    return forward, prefix
+    if kept or undos:
+        _Keeper(loop, kept, undos).run(state)
+    elif loop.node.op is while_:
+        state.forward = [loop.node]
+    return state
 
 
 def _step(loop: Loop, param: Value, result: Arg) -> Arg | None:
@@ -72,43 +84,79 @@ def _step(loop: Loop, param: Value, result: Arg) -> Arg | None:
     return None if step is None or step in made or step in loop.params or step is loop.index else step
 
 
-def _keep(loop: Loop, kept: list[int]) -> tuple[list[Node], list[Value]]:
-    """The loop with arrays in which the carried values are kept as they are at the start of each iteration."""
-    node = loop.node
-    if node.op is while_ and not (isinstance(node.args[0], Const) and node.args[0].value < 0):
-        return _keep_in_while(loop, kept)
-    forward: list[Node] = []
-    states = [_room(loop.params[k], loop.count, forward) for k in kept]
-    inside, ends = carried(states), carried(states)
-    stores = _stores(inside, loop.index, [loop.params[k] for k in kept])
-    results = (*loop.body.results, *(s.out for s in stores))
-    body = Block((loop.index, *loop.params, *inside), [*stores, *loop.body.nodes], results, loop.body.name)
-    args = (loop.count, *loop.init[: len(loop.params)], *states)
-    if node.op is for_:
-        forward.append(Node(for_, args, (*node.outs, *ends), node.attrs, (body,), node.loc))
-        return forward, list(ends)
-    # How often a `while` runs is known when it has run; then it is run again, as a counted loop.
-    outs = carried(args[1 : 1 + len(loop.params)])
-    again = Node(for_, args, (*outs, *ends), node.attrs, (body,), node.loc)
-    env: dict[Value, Arg] = {}
-    current().extend(substitute(Block((), [*forward, again], ()), env).nodes)
-    return [node], [env[e] for e in ends]
+class _Keeper:
+    """Makes a loop keep, in arrays with an entry for each iteration, the state at its start or what it overwrites."""
 
+    def __init__(self, loop: Loop, kept: list[int], undos: list[Undo]):
+        self.loop, self.kept, self.undos = loop, kept, undos
+        self.logged = [(undo, node, value) for undo in undos for node, value in undo.logged]
+        self.entries = [loop.params[k] for k in kept] + [value for _, _, value in self.logged]
 
-def _keep_in_while(loop: Loop, kept: list[int]) -> tuple[list[Node], list[Value]]:
-    """A `while` that has a bound has room for so many iterations; the counter of iterations is its last carry."""
-    node = loop.node
-    test, body = node.regions
-    forward: list[Node] = []
-    states = [_room(loop.params[k], node.args[0], forward) for k in kept]
-    inside, tested, ends = carried(states), carried(states), carried(states)
-    stores = _stores(inside, body.params[-1], [loop.params[k] for k in kept])
-    body = Block(
-        (*body.params, *inside), [*stores, *body.nodes], (*body.results, *(s.out for s in stores)), body.name
-    )
-    test = Block((*test.params, *tested), test.nodes, test.results, test.name)
-    node = Node(while_, (*node.args, *states), (*node.outs, *ends), node.attrs, (test, body), node.loc)
-    return [*forward, node], list(ends)
+    def run(self, state: Restored) -> None:
+        loop, node = self.loop, self.loop.node
+        bounded = node.op is while_ and not (isinstance(node.args[0], Const) and node.args[0].value < 0)
+        finals = list(node.outs)
+        if bounded:
+            ends = self._in_while(state)
+        elif node.op is for_:
+            again, ends = self._counted(node.outs)
+            state.forward = again
+        else:  # how often a `while` runs is known when it has run; then it is run again, as a counted loop
+            state.forward = [node]
+            again, ends = self._counted(carried(node.args[1 : 1 + len(loop.params)]))
+            env: dict[Value, Arg] = {}
+            current().extend(substitute(Block((), again, ()), env).nodes)
+            ends = [env[e] for e in ends]
+        for param, end in zip(self.entries[: len(self.kept)], ends, strict=False):
+            state.prefix.append(_entry(end, loop.index, param))
+        logs = dict(zip(((n, v) for _, n, v in self.logged), ends[len(self.kept) :], strict=True))
+        for undo in self.undos:
+            self._walk_back(undo, finals[undo.slot], logs, state)
+
+    def _walk_back(self, undo: Undo, final: Value, logs: dict, state: Restored) -> None:
+        entries = {}
+        for node, value in undo.logged:
+            entries[node, value] = Value(value.type, value.name)
+            state.prefix.append(_entry(logs[node, value], self.loop.index, entries[node, value]))
+        end = Value(final.type, final.name)
+        state.prefix.extend(put_back(undo, self.loop, end, entries))
+        state.walked.append((final, end, self.loop.params[undo.slot]))
+
+    def _rooms(self, count: Arg, nodes: list[Node]) -> list[Value]:
+        return [_room(value, count, nodes) for value in self.entries]
+
+    def _body(self, body: Block, index: Arg, rooms: tuple[Value, ...]) -> tuple[list[Node], tuple[Value, ...]]:
+        """The nodes of the body that also keep; and the rooms after it."""
+        kept = [_store(r, v, index) for r, v in zip(rooms, self.entries[: len(self.kept)], strict=False)]
+        logs = dict(zip(((n, v) for _, n, v in self.logged), rooms[len(self.kept) :], strict=True))
+        for undo in self.undos:
+            body = log_writes(undo, body, index, logs, _store)
+        return [*kept, *body.nodes], (*(n.out for n in kept), *logs.values())
+
+    def _counted(self, outs: tuple[Value, ...]) -> tuple[list[Node], list[Value]]:
+        loop = self.loop
+        nodes: list[Node] = []
+        rooms = self._rooms(loop.count, nodes)
+        inside, ends = carried(rooms), carried(rooms)
+        body, after = self._body(loop.body, loop.index, inside)
+        results = (*loop.body.results, *after)
+        block = Block((loop.index, *loop.params, *inside), body, results, loop.body.name)
+        args = (loop.count, *loop.init[: len(loop.params)], *rooms)
+        nodes.append(Node(for_, args, (*outs, *ends), loop.node.attrs, (block,), loop.node.loc))
+        return nodes, list(ends)
+
+    def _in_while(self, state: Restored) -> list[Value]:
+        """A `while` that has a bound has room for so many iterations; the counter of iterations is its last carry."""
+        node = self.loop.node
+        test, body = node.regions
+        rooms = self._rooms(node.args[0], state.forward)
+        inside, tested, ends = carried(rooms), carried(rooms), carried(rooms)
+        nodes, after = self._body(body, body.params[-1], inside)
+        body = Block((*body.params, *inside), nodes, (*body.results, *after), body.name)
+        test = Block((*test.params, *tested), test.nodes, test.results, test.name)
+        regions, outs = (test, body), (*node.outs, *ends)
+        state.forward.append(Node(while_, (*node.args, *rooms), outs, node.attrs, regions, node.loc))
+        return list(ends)
 
 
 def _room(value: Value, count: Arg, nodes: list[Node]) -> Value:
@@ -136,10 +184,6 @@ def _entry(room: Value, index: Arg, out: Value) -> Node:
     return Node(getitem_, (room, *operands), (out,), attrs, (), current().loc)
 
 
-def _stores(rooms: tuple[Value, ...], index: Arg, values: list[Value]) -> list[Node]:
-    nodes = []
-    for room, value in zip(rooms, values, strict=True):
-        operands, attrs = _place(room, index)
-        out = Value(room.type, room.name)
-        nodes.append(Node(setitem, (room, value, *operands), (out,), attrs, (), current().loc))
-    return nodes
+def _store(room: Value, value: Value, index: Arg) -> Node:
+    operands, attrs = _place(room, index)
+    return Node(setitem, (room, value, *operands), (Value(room.type, room.name),), attrs, (), current().loc)

@@ -31,8 +31,8 @@ def _scatter(g, x, final, *operands, pattern):
     return getitem_.rule.transpose(g, x, *operands, pattern=pattern)
 
 
-# reread(x, final, *operands): an element of `x` that `final` still has. Its cotangent is one of `x`. It lives as long as a
-# reversed body is under construction, and then becomes a `getitem` of `final`.
+# reread(x, final, *operands): an element of `x` that `final` still has. Its cotangent is one of `x`. It lives as long as
+# a reversed body is under construction, and then becomes a `getitem` of `final`.
 reread = Op(
     "reread",
     _same_as_getitem,
@@ -72,15 +72,15 @@ def find_stable(loop: Loop) -> tuple[dict[Node, Value], dict[Value, tuple[Value,
     """The reads that may be done after the loop.
 
     Returns:
-        For each such `getitem`, the array to read in. And for values that are stored as an element for good, the array and
-        the node that stores them.
+        For each such `getitem`, the array to read in. And for values that are stored as an element for good, the array
+        and the node that stores them.
     """
     reads: dict[Node, Value] = {}
     stored: dict[Value, tuple[Value, Node]] = {}
     for k, param in enumerate(loop.params):
         if not param.type.shape or loop.body.results[k] is param:
             continue
-        found = _accesses(loop, k)
+        found = accesses(loop, k)
         if found is None or not found.writes:
             continue
         final, order = loop.node.outs[k], _Order(loop)
@@ -89,9 +89,9 @@ def find_stable(loop: Loop) -> tuple[dict[Node, Value], dict[Value, tuple[Value,
                 reads[access.node] = final
         for access in found.writes:
             value = access.node.args[1]
-            if access.node.op is setitem and _is_element(access, value):
-                if not any(order.may_follow(write, access) for write in found.writes):
-                    stored[value] = (final, access.node)
+            for_good = access.node.op is setitem and _is_element(access, value)
+            if for_good and not any(order.may_follow(write, access) for write in found.writes):
+                stored[value] = (final, access.node)
     return reads, stored
 
 
@@ -103,7 +103,7 @@ def _is_element(access: Access, value: Arg) -> bool:
     return at and any(value in n.outs for n in access.block.nodes)
 
 
-def _accesses(loop: Loop, k: int) -> Accesses | None:
+def accesses(loop: Loop, k: int) -> Accesses | None:
     """The accesses to the k-th carried array, if the loop does nothing to it but write parts of it."""
     found = Accesses({loop.params[k]})
     numbers = count()
@@ -137,15 +137,14 @@ def _collect_if(node: Node, loops: tuple, guards: tuple, found: Accesses, number
     for region, outcome in zip(node.regions, (True, False), strict=True):
         found.replaced = set(before)
         _collect(region, loops, (*guards, (node.args[0], outcome)), found, numbers)
+        # What a branch hands on must be the last version in it.
+        found.linear = found.linear and not any(r in found.replaced - before for r in region.results)
         replaced |= found.replaced
     found.replaced = replaced
     for out, *results in zip(node.outs, *(r.results for r in node.regions), strict=True):
         known = [r in found.versions for r in results]
         if all(known):
-            for r in {r for r in results if r not in before and r in replaced}:
-                found.linear = found.linear and r not in results  # what is handed on was written to after that
-            for r in set(results):
-                found.replaced.add(r)
+            found.replaced.update(results)
             found.versions.add(out)
         elif any(known):
             found.linear = False

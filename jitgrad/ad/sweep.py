@@ -96,6 +96,10 @@ def _accumulate(total: object, bar: object) -> object:
     made = builder.maker(bar) if total is not None and isinstance(bar, Expr) else None
     if made is None or made.op is not add_at or total.dtype != bar.dtype or total.type.shape != bar.type.shape:
         return add(total, bar)
-    base = builder.maker(made.args[0])
-    zeros = base is not None and base.op is broadcast_to_ and isinstance(base.args[0], Const) and base.args[0].value == 0
-    return builder.emit(add_at, (total, *made.args[1:]), made.attrs) if zeros else add(total, bar)
+    if not _is_zeros(builder.maker(made.args[0])):
+        return add(total, bar)
+    return builder.emit(add_at, (total, *made.args[1:]), made.attrs)
+
+
+def _is_zeros(node: Node | None) -> bool:
+    return node is not None and node.op is broadcast_to_ and isinstance(node.args[0], Const) and node.args[0].value == 0
