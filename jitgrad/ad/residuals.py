@@ -1,9 +1,9 @@
 """Where the reverse of a loop has the state from in which an iteration began.
 
 Only what its cotangents still read once everything dead is removed has to be there. A carried value that never changes
-is what the loop started from; an integer that grows by the same step is computed; of an array that is
-written to element by element, what is overwritten is kept; of anything else, the value itself, one entry an iteration,
-in an array that is made before the loop.
+is what the loop started from; an integer that grows by the same step is computed; scratch that is filled before it is
+read needs no content; of an array that is written to element by element, what is overwritten is kept; of anything else,
+the value itself, one entry an iteration, in an array that is made before the loop.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jitgrad.ad.regions import reads
+from jitgrad.ad.scratch import written_before_read
 from jitgrad.ad.undo import Undo, find_undo, log_writes, put_back
 from jitgrad.ir.graph import Arg, Block, Const, Node, Value, substitute
 from jitgrad.ir.types import INT64, Type
@@ -61,6 +62,8 @@ def restore(loop: Loop, back: Block) -> Restored:
             so_far = Value(Type(INT64, (), weak=True))
             state.prefix.append(Node(UFUNCS[np.multiply], (loop.index, step), (so_far,), {}, (), current().loc))
             state.prefix.append(Node(UFUNCS[np.add], (start, so_far), (param,), {}, (), current().loc))
+        elif param.type.shape and written_before_read(back, param):
+            state.prefix.append(_uninitialized(param))
         elif param.type.shape and (undo := find_undo(loop, k)) is not None:
             undos.append(undo)
         else:
@@ -159,13 +162,17 @@ class _Keeper:
         return list(ends)
 
 
+def _uninitialized(out: Value) -> Node:
+    lengths = tuple(n if isinstance(n, Value) else Const.of(n) for n in out.type.shape)
+    return Node(uninitialized, lengths, (out,), {"dtype": out.type.dtype}, (), current().loc)
+
+
 def _room(value: Value, count: Arg, nodes: list[Node]) -> Value:
     """An array with an entry for each iteration; the node that makes it is added to `nodes`."""
     length = count if isinstance(count, Value) else int(count.value)
     name = f"{value.name}_steps" if value.name else None
     room = Value(Type(value.type.dtype, (length, *value.type.shape)), name)
-    lengths = tuple(n if isinstance(n, Value) else Const.of(n) for n in value.type.shape)
-    nodes.append(Node(uninitialized, (count, *lengths), (room,), {"dtype": value.type.dtype}, (), current().loc))
+    nodes.append(_uninitialized(room))
     return room
 
 

@@ -31,8 +31,8 @@ def _scatter(g, x, final, *operands, pattern):
     return getitem_.rule.transpose(g, x, *operands, pattern=pattern)
 
 
-# reread(x, final, *operands): an element of `x` that `final` still has. Its cotangent is one of `x`. It lives as long as
-# a reversed body is under construction, and then becomes a `getitem` of `final`.
+# reread(x, final, *operands): an element of `x` that `final` still has. Its cotangent is one of `x`. It lives as long
+# as a reversed body is under construction, and then becomes a `getitem` of `final`.
 reread = Op(
     "reread",
     _same_as_getitem,
@@ -80,7 +80,7 @@ def find_stable(loop: Loop) -> tuple[dict[Node, Value], dict[Value, tuple[Value,
     for k, param in enumerate(loop.params):
         if not param.type.shape or loop.body.results[k] is param:
             continue
-        found = accesses(loop, k)
+        found = accesses(loop.node, loop.body, loop.params, k)
         if found is None or not found.writes:
             continue
         final, order = loop.node.outs[k], _Order(loop)
@@ -103,12 +103,11 @@ def _is_element(access: Access, value: Arg) -> bool:
     return at and any(value in n.outs for n in access.block.nodes)
 
 
-def accesses(loop: Loop, k: int) -> Accesses | None:
-    """The accesses to the k-th carried array, if the loop does nothing to it but write parts of it."""
-    found = Accesses({loop.params[k]})
-    numbers = count()
-    _collect(loop.body, (loop.node,), (), found, numbers)
-    result = loop.body.results[k]
+def accesses(node: Node, body: Block, params: tuple[Value, ...], k: int) -> Accesses | None:
+    """The accesses to the k-th carried array of a loop, if it does nothing to it but write parts of it."""
+    found = Accesses({params[k]})
+    _collect(body, (node,), (), found, count())
+    result = body.results[k]
     if not found.linear or result not in found.versions or result in found.replaced:
         return None
     return found

@@ -1,9 +1,9 @@
 """An array that a loop writes to element by element, walked back: what was overwritten is put back.
 
 The loop keeps what each write overwrites, one entry an iteration. Going back, an iteration begins with the array as it
-was at its end, and restores it as it was at its start. Arithmetic is never inverted, and what steers a write (a condition
-or a place that was computed from floats or from arrays) is kept and not computed again, for it might come out another
-way.
+was at its end, and restores it as it was at its start. Arithmetic is never inverted, and what steers a write (a
+condition or a place that was computed from floats or from arrays) is kept and not computed again, for it might come out
+another way.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Undo:
 
 def find_undo(loop: Loop, slot: int) -> Undo | None:
     """How the carried array may be walked back; None if an inner loop writes to it, or something else than elements."""
-    found = accesses(loop, slot)
+    found = accesses(loop.node, loop.body, loop.params, slot)
     if found is None or not found.writes or any(len(w.loops) > 1 for w in found.writes):
         return None
     undo = Undo(slot, [w.node for w in found.writes])

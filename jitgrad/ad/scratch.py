@@ -1,0 +1,102 @@
+"""Arrays whose content doesn't matter, since all of it is overwritten before any of it is read."""
+
+from __future__ import annotations
+
+from jitgrad.ad.affine import Form, constant, form_of, trips_of
+from jitgrad.ad.stable import Access, accesses
+from jitgrad.ir.graph import Arg, Block, Node, Value, used
+from jitgrad.ops.flow import for_
+from jitgrad.ops.index import setitem
+
+
+def written_before_read(block: Block, array: Value) -> bool:
+    """Whether the block writes every element of an array before it reads one.
+
+    It is recognised where parts of the first axis, one by one or in loops, join to the whole of it.
+    """
+    return _Writes(block, array).all_written()
+
+
+class _Writes:
+    def __init__(self, block: Block, array: Value):
+        self.block = block
+        self.array = array
+        self.makers = {o: node for node in block.walk() for o in node.outs}
+        self.parts: list[tuple[Form, Form]] = []  # of the first axis: first, and one after the last
+
+    def all_written(self) -> bool:
+        version, versions = self.array, {self.array}
+        for node in self.block.nodes:
+            if not any(v in versions for v in used(node)):
+                continue
+            if version not in node.args or not self._writes_only(node, version, versions):
+                return False
+            version = node.outs[node.args[1:].index(version)] if node.op is for_ else node.out
+            versions.add(version)
+            if self._joined():
+                return True
+        return False
+
+    def _writes_only(self, node: Node, version: Value, versions: set[Value]) -> bool:
+        """Whether a node does nothing but write to the last version of the array."""
+        if list(used(node)).count(version) != 1 or any(v in versions for v in used(node) if v is not version):
+            return False
+        if node.op is setitem and node.args[0] is version:
+            return self._note(Access(node, node.args[2:], (), (), 0, self.block))
+        if node.op is not for_ or version is node.args[0]:
+            return False
+        (body,) = node.regions
+        found = accesses(node, body, body.params[1:], node.args[1:].index(version))
+        if found is None or found.reads:
+            return False
+        return any([self._note(write) for write in found.writes if not write.guards and write.node.op is setitem])
+
+    def _note(self, access: Access) -> bool:
+        """Note which part of the first axis a write covers in all of the others."""
+        loops = set(access.loops)
+        part = None
+        for axis, entry in enumerate(access.node.attrs["pattern"]):
+            if entry[0] not in ("at", "slice"):
+                return False
+            if entry[0] == "at":
+                first = self._form(access.operands[entry[1]], access)
+                loop = next((n for n in access.loops if first.get(n) == 1), None)
+                count = constant(1) if loop is None else trips_of(loop.args[0], self.makers.get, self._leaf(access))
+                loops.discard(loop)
+                first = first if loop is None else first - Form({loop: 1})
+            else:
+                first = self._form(access.operands[entry[1]], access)
+                count = trips_of(access.operands[entry[2]], self.makers.get, self._leaf(access))
+                if entry[3] != 1:
+                    return False
+            if any(isinstance(symbol, Node) for symbol in (*first, *count)):
+                return False
+            if axis and (first or count != self._length(axis)):
+                return False
+            part = part or (first, first + count)
+        if part is None or loops:  # a loop that picks no element may run no time
+            return False
+        self.parts.append(part)
+        return True
+
+    def _joined(self) -> bool:
+        """Whether the parts make up the whole axis."""
+        end, parts = constant(0), list(self.parts)
+        while end != self._length(0):
+            part = next((p for p in parts if p[0] == end and p[1] != end), None)
+            if part is None:
+                return False
+            parts.remove(part)
+            end = part[1]
+        return True
+
+    def _length(self, axis: int) -> Form:
+        n = self.array.type.shape[axis]
+        return constant(n) if isinstance(n, int) else form_of(n, self.makers.get, lambda value: Form({value: 1}))
+
+    def _form(self, arg: Arg, access: Access) -> Form:
+        return form_of(arg, self.makers.get, self._leaf(access))
+
+    def _leaf(self, access: Access):
+        numbers = {n.regions[0].params[0]: n for n in access.loops if n.op is for_}
+        return lambda value: Form({numbers.get(value, value): 1})
