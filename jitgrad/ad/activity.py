@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from jitgrad.ir.graph import Block, Value
+from jitgrad.ir.graph import Arg, Block, Node, Value
+from jitgrad.ops.flow import slots
 from jitgrad.ops.rules import Constant
 
 
 def varied(block: Block, inputs: Iterable[Value]) -> set[Value]:
-    """The float values that depend on `inputs` through operations that have a derivative."""
-    active = {v for v in inputs if v.type.is_float}
-    for node in block.nodes:
-        if not isinstance(node.op.rule, Constant) and any(a in active for a in node.args):
-            active.update(o for o in node.outs if o.type.is_float)
+    """The float values that depend on `inputs` through operations that have a derivative, those of regions included.
+
+    What a loop carries depends on what it starts from and on what the body makes of it; a branch's result on what
+    either region gives.
+    """
+    readers: dict[Arg, list[Value]] = {}
+    for node in block.walk():
+        for source, target in _dependences(node):
+            readers.setdefault(source, []).append(target)
+    pending = [v for v in inputs if v.type.is_float]
+    active = set(pending)
+    while pending:
+        for target in readers.get(pending.pop(), ()):
+            if target.type.is_float and target not in active:
+                active.add(target)
+                pending.append(target)
     return active
+
+
+def _dependences(node: Node) -> Iterator[tuple[Arg, Value]]:
+    """Pairs of what is read and what is made of it."""
+    if node.regions:
+        for slot in slots(node):
+            for source in (slot.init, *slot.results):
+                if isinstance(source, Value):
+                    for target in (*slot.params, slot.out):
+                        yield source, target
+    elif not isinstance(node.op.rule, Constant):
+        for source in node.args:
+            for target in node.outs:
+                yield source, target

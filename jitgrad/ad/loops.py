@@ -60,6 +60,7 @@ def _reverse_while(sweep: Sweep, node: Node) -> None:
         after = as_arg(Expr(before) + 1)
     counted = Block((*body.params, before), [*body.nodes, *builder.nodes], (*body.results, after), body.name)
     test = Block((*test.params, tested), test.nodes, test.results, test.name)
+    current().own((count,))
     node = Node(while_, (*node.args, Const.of(0)), (*node.outs, count), node.attrs, (test, counted), node.loc)
     _reverse(sweep, Loop(node, count, Value(Type(INT64, (), weak=True), "step"), body.params, body))
 

@@ -68,7 +68,7 @@ def _as_typed(x: object, out: Value) -> object:
 
 
 def _block(region: Block, values: tuple, env: dict) -> Iterator:
-    env.update(zip(region.params, values, strict=True))
+    env.update(zip(region.params, map(_as_typed, values, region.params), strict=True))
     yield from _run(region.nodes, env)
     return tuple(value_of(r, env) for r in region.results)
 

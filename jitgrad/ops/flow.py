@@ -14,7 +14,8 @@ from outside of the region.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from jitgrad.ir.graph import Arg, Block, Const, Node, Value
 from jitgrad.ir.op import Op
@@ -26,6 +27,32 @@ while_ = Op("while")
 if_ = Op("if")
 
 UNBOUNDED = Const.of(-1)
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One of the values that a loop carries, or that a branch gives.
+
+    Attributes:
+        out: what it is after the node.
+        init: what a loop starts it from; None for a branch.
+        params: what it is called in the regions of a loop.
+        results: the next of a loop, or what each region of a branch gives.
+    """
+
+    out: Value
+    init: Arg | None
+    params: tuple[Value, ...]
+    results: tuple[Arg, ...]
+
+
+def slots(node: Node) -> Iterator[Slot]:
+    """The slots of a node with regions, in the order of its results."""
+    carries = node.op is not if_
+    bodies = [r for r in node.regions if r.name != "test"]
+    for k, out in enumerate(node.outs):
+        params = tuple(r.params[k - len(node.outs)] for r in node.regions) if carries else ()
+        yield Slot(out, node.args[k + 1] if carries else None, params, tuple(r.results[k] for r in bodies))
 
 
 def region(build: Callable[..., Sequence], params: tuple[Value, ...] = (), name: str = "body") -> Block:

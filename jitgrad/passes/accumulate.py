@@ -2,56 +2,61 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 
-from jitgrad.ir.graph import Arg, Block, Const, Node, Value, used
+from jitgrad.ir.graph import Arg, Block, Const, Node, Value
 from jitgrad.ops.index import add_at
 from jitgrad.ops.registry import UFUNCS
 from jitgrad.ops.shape import broadcast_to_
+from jitgrad.passes.rename import renamed
 
 
 def accumulate(block: Block) -> Block:
-    """Rewrite `a + add_at(zeros, g, i)` to `add_at(a, g, i)`.
+    """Rewrite `a + add_at(zeros, g, i)` to `add_at(a, g, i)`, in loops and branches too.
 
     The adjoint of an index is zeros with `g` added at the index; where it meets another contribution, that one is the
-    buffer to add into.
+    buffer to add into. In a loop that is the adjoint which the loop carries.
     """
-    maker = {out: node for node in block.nodes for out in node.outs}
-    uses: dict[Value, int] = {}  # what is made below has one reader
-    for node in block.nodes:
-        for value in used(node):
-            uses[value] = uses.get(value, 0) + 1
-    for result in block.results:
-        uses[result] = uses.get(result, 0) + 1
+    return _Accumulator(block).rewritten(block)
 
-    def scatter(arg: Arg) -> Node | None:
-        node = maker.get(arg)
-        if node is None or node.op is not add_at or uses.get(arg, 1) > 1:
+
+class _Accumulator:
+    def __init__(self, block: Block):
+        self.maker: dict[Arg, Node] = {}
+        self.uses: Counter[Arg] = Counter(block.results)
+        for node in block.walk():
+            self.maker.update(dict.fromkeys(node.outs, node))
+            self.uses.update(node.args)
+            for region in node.regions:
+                self.uses.update(region.results)
+
+    def rewritten(self, block: Block) -> Block:
+        nodes: list[Node] = []
+        for node in block.nodes:
+            if node.regions:
+                node = renamed(node, {}, tuple(map(self.rewritten, node.regions)))
+            replaced = self.added_in_place(node) or [node]
+            nodes.extend(replaced)
+            self.maker.update({o: n for n in replaced for o in n.outs})
+        return Block(block.params, nodes, block.results, block.name, block.notes)
+
+    def added_in_place(self, node: Node) -> list[Node] | None:
+        if node.op is not UFUNCS[np.add] or not node.out.type.shape:
             return None
-        base = node
-        while base.op is add_at:  # a chain of scatters ends in zeros
-            if base is not node and uses.get(base.out, 1) > 1:
-                return None
-            base = maker.get(base.args[0])
-            if base is None:
-                return None
-        return node if _is_zeros(base) else None
-
-    nodes: list[Node] = []
-    for node in block.nodes:
-        if node.op is UFUNCS[np.add] and len(node.args) == 2 and node.out.type.shape:
-            left, right = node.args
-            chain = scatter(right)
-            target = left
-            if chain is None or not _same_type(left, node.out):
-                chain, target = scatter(left), right
+        left, right = node.args
+        for chain, target in ((self.scatter(right), left), (self.scatter(left), right)):
             if chain is not None and _same_type(target, node.out):
-                replaced = _rebased(chain, target, node, maker)
-                nodes.extend(replaced)
-                maker.update({o: n for n in replaced for o in n.outs})
-                continue
-        nodes.append(node)
-    return Block(block.params, nodes, block.results, block.name, block.notes)
+                return _rebased(chain, target, node, self.maker)
+        return None
+
+    def scatter(self, arg: Arg) -> Node | None:
+        """The node that made this, if it is the last of a chain of scatters into zeros that nobody else reads."""
+        last = node = self.maker.get(arg)
+        while node is not None and node.op is add_at and self.uses[node.out] == 1:
+            node = self.maker.get(node.args[0])
+        return last if last is not node and _is_zeros(node) else None
 
 
 def _rebased(chain: Node, target: Arg, addition: Node, maker: dict) -> list[Node]:

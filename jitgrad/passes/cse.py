@@ -3,42 +3,70 @@
 from __future__ import annotations
 
 from jitgrad.ir.graph import Arg, Block, Const, Node, Value
-from jitgrad.ir.types import Type
+from jitgrad.ops.shape import broadcast_to_, copy_
+from jitgrad.passes.rename import rename_lengths, renamed
+from jitgrad.passes.written import written
 
 
 def cse(block: Block) -> Block:
-    """Every operation without regions is done once for the same arguments.
+    """Every operation is done once for the same arguments; a loop or branch counts with all that is in it.
 
-    The name of the later value is kept if the earlier has none.
+    A region finds what the blocks around it have computed, but not what another region has. The name of the later value
+    is kept if the earlier has none. What only makes memory for a later write stays: each write wants its own.
     """
-    env: dict[Arg, Arg] = {}
-    known: dict[tuple, tuple[Value, ...]] = {}
-    nodes = []
-    for node in block.nodes:
-        args = tuple(env.get(a, a) for a in node.args)
-        key = (node.op, args, tuple(sorted(node.attrs.items())))
-        if not node.regions and key in known:
-            for old, new in zip(node.outs, known[key], strict=True):
-                env[old] = new
-                new.name = new.name or old.name
-            continue
-        if not node.regions:
-            known[key] = node.outs
-        nodes.append(Node(node.op, args, node.outs, node.attrs, node.regions, node.loc))
-    results = tuple(env.get(r, r) for r in block.results)
-    return rename_lengths(Block(block.params, nodes, results, block.name, block.notes), env)
+    return rename_lengths(*_Merger(block).run())
 
 
-def rename_lengths(block: Block, env: dict[Arg, Arg]) -> Block:
-    """Let the types name the lengths that are left after a pass has replaced values by others."""
+class _Merger:
+    def __init__(self, block: Block):
+        self.block = block
+        self.written = written(block)
+        self.env: dict[Arg, Arg] = {}
+        self.known: dict[tuple, tuple[Value, ...]] = {}
 
-    def axis(n):
-        while n in env:
-            n = env[n]
-        return int(n.value) if isinstance(n, Const) else n
+    def run(self) -> tuple[Block, dict[Arg, Arg]]:
+        return self.merged(self.block), self.env
 
-    for value in (*block.params, *(out for node in block.nodes for out in node.outs)):
-        if any(n in env for n in value.type.shape):
-            shape = tuple(axis(n) if isinstance(n, Value) else n for n in value.type.shape)
-            value.type = Type(value.type.dtype, shape, value.type.weak)
-    return block
+    def merged(self, block: Block) -> Block:
+        made: list[tuple] = []
+        nodes = []
+        for node in block.nodes:
+            node = renamed(node, self.env, tuple(map(self.merged, node.regions)))
+            if self.makes_memory(node):
+                nodes.append(node)
+                continue
+            key = _key(node, {})
+            if key in self.known:
+                for old, new in zip(node.outs, self.known[key], strict=True):
+                    self.env[old] = new
+                    new.name = new.name or old.name
+                continue
+            self.known[key] = node.outs
+            made.append(key)
+            nodes.append(node)
+        for key in made:
+            del self.known[key]
+        results = tuple(self.env.get(r, r) for r in block.results)
+        return Block(block.params, nodes, results, block.name, block.notes)
+
+    def makes_memory(self, node: Node) -> bool:
+        fresh = node.op is copy_ or (node.op is broadcast_to_ and isinstance(node.args[0], Const))
+        return fresh and node.out in self.written
+
+
+def _key(node: Node, numbers: dict[Arg, int]) -> tuple:
+    """What two nodes that compute the same have in common; values of regions go by the order in which they are made."""
+
+    def place(arg: Arg) -> object:
+        return numbers.get(arg, arg)
+
+    def number(values: tuple[Value, ...]) -> tuple:
+        return tuple((numbers.setdefault(v, len(numbers)), v.type.dtype, v.type.weak) for v in values)
+
+    def region(block: Block) -> tuple:
+        params = number(block.params)
+        nodes = tuple((_key(n, numbers), number(n.outs)) for n in block.nodes)
+        return params, nodes, tuple(map(place, block.results))
+
+    args = tuple(map(place, node.args)) if numbers else node.args
+    return node.op, args, tuple(sorted(node.attrs.items())), tuple(map(region, node.regions))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from jitgrad.ir.graph import Block, Node, Value, used
 
 
@@ -9,7 +11,8 @@ def hoist_checks(block: Block) -> Block:
     """Move checks, and what they read, in front of everything else, in their order.
 
     An exception in compiled code leaks the arrays that are alive, so a check had better be done before any is made. The
-    checks that depend on nothing but lengths thereby allocate nothing.
+    checks that depend on nothing but lengths thereby allocate nothing. Those in loops and branches stay where they are,
+    and no check moves in front of them: the first that fails is the one to be raised.
     """
     maker = {out: node for node in block.nodes for out in node.outs}
     wanted: set[Node] = set()
@@ -20,30 +23,36 @@ def hoist_checks(block: Block) -> Block:
             node = stack.pop()
             if node not in wanted:
                 wanted.add(node)
-                stack.extend(maker[v] for v in _reads(node) if v in maker)
+                stack.extend(maker[v] for v in used(node) if v in maker)
 
-    checks = [node for node in block.nodes if node.op.effect]
-    scalar = [node for node in checks if _is_scalar(node, maker)]
-    for node in scalar:
-        want(node)
+    for node in _movable(block):
+        if _is_scalar(node, maker):
+            want(node)
     front = [node for node in block.nodes if node in wanted]
     back = [node for node in block.nodes if node not in wanted]
     return Block(block.params, front + back, block.results, block.name, block.notes)
 
 
-def _reads(node: Node) -> list[Value]:
-    return list(used(node))
+def _movable(block: Block) -> Iterator[Node]:
+    """The checks up to the first that is in a region."""
+    for node in block.nodes:
+        if any(inner.op.effect for region in node.regions for inner in region.walk()):
+            return
+        if node.op.effect:
+            yield node
 
 
 def _is_scalar(node: Node, maker: dict[Value, Node]) -> bool:
-    """Whether all that a node depends on are numbers (and the lengths of parameters)."""
+    """Whether all that a node depends on are numbers (and the lengths of parameters), computed without a loop."""
     stack, seen = [node], set()
     while stack:
         node = stack.pop()
         if node in seen:
             continue
         seen.add(node)
-        for v in _reads(node):
+        if node.regions:
+            return False
+        for v in used(node):
             if v in maker:
                 if v.type.shape:
                     return False

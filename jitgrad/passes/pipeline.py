@@ -11,13 +11,19 @@ from jitgrad.passes.copies import make_copies
 from jitgrad.passes.cse import cse
 from jitgrad.passes.dce import dce
 from jitgrad.passes.hoist import hoist_checks
+from jitgrad.passes.invariants import invariants
 from jitgrad.passes.simplify import simplify
 
 Passes = list[tuple[Callable[[Block], Block], str]]
 
 SIMPLIFY: Passes = [
     (dce, "what no result and no check reads is dropped, first, so that the others have less to look at"),
-    (simplify, "local identities: x * 1 is x, a + -b is a - b, two transposes are one or none, constants are computed"),
+    (
+        simplify,
+        "local identities: x * 1 is x, a + -b is a - b, two transposes are one or none, constants are computed; "
+        "what a loop carries without changing it is what it was",
+    ),
+    (invariants, "what is the same in every iteration of a loop is computed in front of it"),
     (cse, "what is computed twice is computed once"),
     (simplify, "identities that the last two have laid open"),
     (dce, "what the others have left over"),

@@ -7,10 +7,12 @@ import numpy as np
 from jitgrad.ir.graph import Arg, Block, Const, Node, Value
 from jitgrad.ir.types import Type
 from jitgrad.ops.elementwise import astype, where
+from jitgrad.ops.flow import for_, if_, slots
 from jitgrad.ops.registry import UFUNCS
 from jitgrad.ops.rules import strong_multiply
 from jitgrad.ops.shape import broadcast_to_, reshape_, transpose_
-from jitgrad.passes.cse import rename_lengths
+from jitgrad.passes.carries import copies_among_carries, typed_as
+from jitgrad.passes.rename import rename_lengths, renamed
 
 add, sub, mul = UFUNCS[np.add], UFUNCS[np.subtract], UFUNCS[np.multiply]
 div, neg, power, square = UFUNCS[np.true_divide], UFUNCS[np.negative], UFUNCS[np.power], UFUNCS[np.square]
@@ -42,27 +44,44 @@ OF_INTEGERS: list[tuple[tuple, object]] = [
 
 
 def simplify(block: Block) -> Block:
-    """Apply the identities, compute constants, and merge chains of reshapes, transposes, casts and broadcasts."""
-    return _Simplifier(block).run()
+    """Apply the identities, compute constants, and merge chains of reshapes, transposes, casts and broadcasts.
+
+    What a loop only hands on, and what both sides of a branch agree on, is what it was before. A branch whose condition
+    is known, and a loop of no or one iteration, give way to what they do.
+    """
+    return _Simplifier().run(block)
 
 
 class _Simplifier:
-    def __init__(self, block: Block):
-        self.block = block
+    """Replaces values in a block and its regions.
+
+    Attributes:
+        env: what stands for a value from now on.
+        maker: the node that each value is made by, those of regions included.
+        nodes: of the block that is being rewritten.
+    """
+
+    def __init__(self) -> None:
         self.env: dict[Arg, Arg] = {}
         self.maker: dict[Value, Node] = {}
         self.nodes: list[Node] = []
 
-    def run(self) -> Block:
-        for node in self.block.nodes:
-            args = tuple(self.env.get(a, a) for a in node.args)
-            self.visit(Node(node.op, args, node.outs, node.attrs, node.regions, node.loc))
-        results = tuple(self.env.get(r, r) for r in self.block.results)
-        block = Block(self.block.params, self.nodes, results, self.block.name, self.block.notes)
-        return rename_lengths(block, self.env)
+    def run(self, block: Block) -> Block:
+        self.env.update(copies_among_carries(block))
+        return rename_lengths(self.block(block), self.env)
+
+    def block(self, block: Block) -> Block:
+        outer, self.nodes = self.nodes, []
+        for node in block.nodes:
+            self.visit(renamed(node, self.env))
+        results = tuple(self.env.get(r, r) for r in block.results)
+        nodes, self.nodes = self.nodes, outer
+        return Block(block.params, nodes, results, block.name, block.notes)
 
     def visit(self, node: Node) -> None:
-        if len(node.outs) != 1 or node.regions or node.op.effect:
+        if node.regions:
+            return self.flow(node)
+        if len(node.outs) != 1 or node.op.effect:
             return self.keep(node)
         new = self.fold(node) or self.chain(node) or self.match(node) or self.unmask(node) or self.unbroadcast(node)
         if new is None:
@@ -73,6 +92,38 @@ class _Simplifier:
         if isinstance(new, Value) and new.name is None:
             new.name = node.out.name
         return None
+
+    def flow(self, node: Node) -> None:
+        """A loop or branch: what it comes down to, or itself with simpler regions."""
+        for value in (v for slot in slots(node) for v in (*slot.params, slot.out) if v in self.env):
+            self.env[value] = self.env.get(
+                self.env[value], self.env[value]
+            )  # what stands for it may have been replaced
+        steps = node.args[0].value if isinstance(node.args[0], Const) else None
+        if steps is None or not (
+            (node.op is if_ and self.inline(node, node.regions[0 if steps else 1], ()))
+            or (node.op is for_ and steps <= 0 and self.forward(node, node.args[1:]))
+            or (node.op is for_ and steps == 1 and self.inline(node, node.regions[0], (Const.of(0), *node.args[1:])))
+        ):
+            self.keep(renamed(node, self.env, tuple(map(self.block, node.regions))))
+
+    def inline(self, node: Node, region: Block, given: tuple[Arg, ...]) -> bool:
+        """Do what a region does in place of the node; False if the types of numbers are in the way."""
+        values = tuple(typed_as(g, p) for g, p in zip(given, region.params, strict=True))
+        if None in values or any(typed_as(r, out) is None for r, out in zip(region.results, node.outs, strict=True)):
+            return False
+        self.env.update(zip(region.params, values, strict=True))
+        for inner in region.nodes:
+            self.visit(renamed(inner, self.env))
+        return self.forward(node, tuple(self.env.get(r, r) for r in region.results))
+
+    def forward(self, node: Node, values: tuple[Arg, ...]) -> bool:
+        """Let values stand for what a node makes."""
+        values = tuple(typed_as(v, out) for v, out in zip(values, node.outs, strict=True))
+        if None in values:
+            return False
+        self.env.update(zip(node.outs, values, strict=True))
+        return True
 
     def keep(self, node: Node) -> None:
         self.nodes.append(node)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from jitgrad.ir.graph import Block, Value, lengths, used
+from collections.abc import Iterator
+
+from jitgrad.ir.graph import Block, Node, Value, lengths, used
 
 
 def split(block: Block, late: set[Value], outputs: int) -> tuple[Block, Block]:
@@ -25,10 +27,8 @@ def split(block: Block, late: set[Value], outputs: int) -> tuple[Block, Block]:
             later.append(node)
         else:
             early.append(node)
-    needed: dict[Value, None] = {}
-    for value in _reads(later, block.results[outputs:], late):
-        if value not in depends:
-            needed.setdefault(value)
+    depends.update(v for node in later for region in node.regions for v in _made(region))
+    needed = dict.fromkeys(v for v in _reads(later, block.results[outputs:], late) if v not in depends)
     first_params = tuple(p for p in block.params if p not in late)
     second_params = tuple(p for p in block.params if p in late)
     first = Block(first_params, early, (*block.results[:outputs], *needed), f"{block.name}_forward")
@@ -36,13 +36,20 @@ def split(block: Block, late: set[Value], outputs: int) -> tuple[Block, Block]:
     return first, second
 
 
-def _reads(nodes: list, results: tuple, late: set[Value]):
+def _made(region: Block) -> Iterator[Value]:
+    """What a region takes and makes, regions in it included."""
+    yield from region.params
+    for node in region.nodes:
+        yield from node.outs
+        for inner in node.regions:
+            yield from _made(inner)
+
+
+def _reads(nodes: list[Node], results: tuple, late: set[Value]) -> Iterator[Value]:
     """Everything the second part reads, the lengths of what it computes with included."""
-    for node in nodes:
-        for value in (*used(node), *node.outs):
-            yield value
-            yield from lengths(value)
-    for value in (*results, *late):
+    values = (v for node in nodes for v in (*used(node), *node.outs))
+    inside = (v for node in nodes for region in node.regions for v in _made(region))
+    for value in (*values, *inside, *results, *late):
         if isinstance(value, Value):
             yield value
             yield from lengths(value)
