@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from jitgrad.ad.checkpoints import CHUNKED, in_chunks
 from jitgrad.ad.regions import active_captures, own_all, reach
 from jitgrad.ad.residuals import Restored, restore
 from jitgrad.ad.stable import find_stable, with_rereads, without_rereads
@@ -46,9 +47,15 @@ class Loop:
 
 
 def _reverse_for(sweep: Sweep, node: Node) -> None:
+    before: list[Node] = []
+    if node.attrs.get(CHUNKED):
+        before, node = in_chunks(node, sweep.active)
+        own_all([*before, node])
     (body,) = node.regions
     index, *params = body.params
     _reverse(sweep, Loop(node, node.args[0], index, tuple(params), body))
+    if before:
+        sweep.forward = [*before, *(sweep.forward or [node])]
 
 
 def _reverse_while(sweep: Sweep, node: Node) -> None:
