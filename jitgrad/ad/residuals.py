@@ -16,7 +16,7 @@ import numpy as np
 from jitgrad.ad.regions import reads
 from jitgrad.ad.scratch import written_before_read
 from jitgrad.ad.undo import Undo, find_undo, log_writes, put_back
-from jitgrad.ir.graph import Arg, Block, Const, Node, Value, substitute
+from jitgrad.ir.graph import Arg, Block, Const, Loc, Node, Value, substitute
 from jitgrad.ir.types import INT64, Type
 from jitgrad.ops.create import uninitialized
 from jitgrad.ops.flow import carried, for_, while_
@@ -26,6 +26,11 @@ from jitgrad.ops.symbolic import current
 
 if TYPE_CHECKING:
     from jitgrad.ad.loops import Loop
+
+# Why a value is kept and not computed again, for the table of residuals.
+CARRIED = "an iteration makes it of the last, and the way back from the next is not known"
+OVERWRITTEN = "it is overwritten here, and put back before what was computed of it is differentiated"
+STEERS = "it decides what is written where; computed again, it might come out another way"
 
 
 @dataclass(slots=True)
@@ -63,7 +68,7 @@ def restore(loop: Loop, back: Block) -> Restored:
             state.prefix.append(Node(UFUNCS[np.multiply], (loop.index, step), (so_far,), {}, (), current().loc))
             state.prefix.append(Node(UFUNCS[np.add], (start, so_far), (param,), {}, (), current().loc))
         elif param.type.shape and written_before_read(back, param):
-            state.prefix.append(_uninitialized(param))
+            state.prefix.append(_uninitialized(param, loop.node.loc))
         elif param.type.shape and (undo := find_undo(loop, k)) is not None:
             undos.append(undo)
         else:
@@ -94,11 +99,15 @@ class _Keeper:
         self.loop, self.kept, self.undos = loop, kept, undos
         self.logged = [(undo, node, value) for undo in undos for node, value in undo.logged]
         self.entries = [loop.params[k] for k in kept] + [value for _, _, value in self.logged]
+        makers = {o: node for node in loop.body.nodes for o in node.outs}
+        carried_by = [makers.get(loop.body.results[k], loop.node) for k in kept]
+        self.reasons = [(CARRIED, node.loc) for node in carried_by]
+        self.reasons += [(STEERS if value in node.args else OVERWRITTEN, node.loc) for _, node, value in self.logged]
 
     def run(self, state: Restored) -> None:
         loop, node = self.loop, self.loop.node
         bounded = node.op is while_ and not (isinstance(node.args[0], Const) and node.args[0].value < 0)
-        finals = list(node.outs)
+        finals = node.outs
         if bounded:
             ends = self._in_while(state)
         elif node.op is for_:
@@ -110,6 +119,7 @@ class _Keeper:
             env: dict[Value, Arg] = {}
             current().extend(substitute(Block((), again, ()), env).nodes)
             ends = [env[e] for e in ends]
+            finals = tuple(env[o] for o in again[-1].outs)
         for param, end in zip(self.entries[: len(self.kept)], ends, strict=False):
             state.prefix.append(_entry(end, loop.index, param))
         logs = dict(zip(((n, v) for _, n, v in self.logged), ends[len(self.kept) :], strict=True))
@@ -126,7 +136,7 @@ class _Keeper:
         state.walked.append((final, end, self.loop.params[undo.slot]))
 
     def _rooms(self, count: Arg, nodes: list[Node]) -> list[Value]:
-        return [_room(value, count, nodes) for value in self.entries]
+        return [_room(value, count, why, nodes) for value, why in zip(self.entries, self.reasons, strict=True)]
 
     def _body(self, body: Block, index: Arg, rooms: tuple[Value, ...]) -> tuple[list[Node], tuple[Value, ...]]:
         """The nodes of the body that also keep; and the rooms after it."""
@@ -162,17 +172,17 @@ class _Keeper:
         return list(ends)
 
 
-def _uninitialized(out: Value) -> Node:
+def _uninitialized(out: Value, loc: Loc, keeps: str = "") -> Node:
     lengths = tuple(n if isinstance(n, Value) else Const.of(n) for n in out.type.shape)
-    return Node(uninitialized, lengths, (out,), {"dtype": out.type.dtype}, (), current().loc)
+    return Node(uninitialized, lengths, (out,), {"dtype": out.type.dtype, "keeps": keeps}, (), loc)
 
 
-def _room(value: Value, count: Arg, nodes: list[Node]) -> Value:
+def _room(value: Value, count: Arg, why: tuple[str, Loc], nodes: list[Node]) -> Value:
     """An array with an entry for each iteration; the node that makes it is added to `nodes`."""
     length = count if isinstance(count, Value) else int(count.value)
     name = f"{value.name}_steps" if value.name else None
     room = Value(Type(value.type.dtype, (length, *value.type.shape)), name)
-    nodes.append(_uninitialized(room))
+    nodes.append(_uninitialized(room, why[1], why[0]))
     return room
 
 

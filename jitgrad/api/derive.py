@@ -14,6 +14,7 @@ from jitgrad.ir.types import Type
 from jitgrad.ops.control import require_equal
 from jitgrad.ops.shape import axis_length
 from jitgrad.ops.symbolic import Builder, building
+from jitgrad.passes import SIMPLIFY, run
 
 SCALAR, ARRAY = "scalar", "array"  # kinds of heads: one number for all elements, or an array for each output
 
@@ -150,7 +151,13 @@ class _Shape:
 def reverse(primal: Primal, leaves: list[int], heads: list[tuple[int, Arg]]) -> Block:
     """The primal's results, then the cotangents of the leaves."""
     position = {p: k for k, p in enumerate(primal.block.params)}
-    return vjp_block(primal.block, [position[primal.leaves[k]] for k in leaves], heads)
+    return vjp_block(_without_the_dead(primal.block), [position[primal.leaves[k]] for k in leaves], heads)
+
+
+def _without_the_dead(block: Block) -> Block:
+    """A program with loops is simplified before it is differentiated: what they carry for nothing would be kept."""
+    flow = any(node.regions for node in block.nodes)
+    return run(SIMPLIFY, block, nested=True) if flow else block
 
 
 def forward(primal: Primal, leaves: list[int], extras: tuple | None) -> tuple[Block, tuple[Value, ...]]:
@@ -159,7 +166,8 @@ def forward(primal: Primal, leaves: list[int], extras: tuple | None) -> tuple[Bl
     The shapes of tangents are checked at the start of the call; known ones take the params' places.
     """
     position = {p: k for k, p in enumerate(primal.block.params)}
-    block = jvp_block(primal.block, [position[primal.leaves[k]] for k in leaves], range(len(primal.block.results)))
+    wrt = [position[primal.leaves[k]] for k in leaves]
+    block = jvp_block(_without_the_dead(primal.block), wrt, range(len(primal.block.results)))
     params = block.params[len(primal.block.params) :]
     if extras is not None:
         require_shapes(block, extras, [primal.leaves[k] for k in leaves], "tangent")

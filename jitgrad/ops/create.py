@@ -15,10 +15,11 @@ from jitgrad.ops.symbolic import Expr, as_arg, current
 # iota(n): 0, 1, ..., n - 1 as int64.
 iota = Op("iota", lambda args: Type(INT64, length_args(args)), lambda n: np.arange(n), Constant())
 
-# uninitialized(*lengths, dtype=): an array whose every element is written before it is read.
+# uninitialized(*lengths, dtype=, keeps=): an array whose every element is written before it is read; `keeps` says why
+# the reverse mode keeps a value in it, if it does.
 uninitialized = Op(
-    "uninitialized", lambda args, dtype: Type(np.dtype(dtype), length_args(args)),
-    lambda *lengths, dtype: np.empty(tuple(int(n) for n in lengths), dtype), Constant(),
+    "uninitialized", lambda args, dtype, keeps="": Type(np.dtype(dtype), length_args(args)),
+    lambda *lengths, dtype, keeps="": np.empty(tuple(int(n) for n in lengths), dtype), Constant(),
 )  # fmt: skip
 
 
