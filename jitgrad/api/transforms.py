@@ -12,6 +12,7 @@ from jitgrad.api.caller import Miss
 from jitgrad.api.derive import ARRAY, SCALAR, Derived, float_outputs, gradient, outputs_of
 from jitgrad.api.engine import Engine
 from jitgrad.api.njit import kernel_for, make_dispatcher
+from jitgrad.api.residuals import Residuals, residuals_of
 from jitgrad.api.signature import Flat
 from jitgrad.api.tracing import Primal
 from jitgrad.ops.symbolic import is_building
@@ -94,6 +95,27 @@ class Gradient(Engine):
             return kernel_for(self, SCALAR, values[:-1], ["head"], (1.0,))
 
         return make_dispatcher(self, self.suffix, build, head=True)
+
+    def residuals(self, *args, **kwargs) -> Residuals:
+        """What is kept of the forward pass for the adjoint: a table of values, their lines, sizes, and why.
+
+        Args:
+            args, kwargs: as in a call; the sizes are those for these arguments.
+
+        Example:
+            >>> import numpy as np
+            >>> from jitgrad import grad
+            >>> def f(x):
+            ...     h = 0.0
+            ...     for i in range(x.shape[0]):
+            ...         h = np.tanh(h + x[i])
+            ...     return h
+            >>> [(r.name, r.shape, r.nbytes) for r in grad(f).residuals(np.ones(1000))]
+            [('h', (1000,), 8000)]
+        """
+        flat = self.flatten(args, kwargs)
+        entry = self.entry(flat, SCALAR)
+        return residuals_of(entry.program.block, self.values(entry, flat, (1.0,)))
 
     def request(self) -> object:
         return SCALAR

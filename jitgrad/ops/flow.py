@@ -8,8 +8,8 @@
 The results are the last carry, or what the chosen region gives. A region reads the values around it as they are. Values
 never change, so a loop that writes to an array carries it: `lower` turns that back into writing in place.
 
-Carried values, params and results at one place have one dtype and as many axes, and the lengths of these axes are values
-from outside of the region.
+Carried values, params and results at one place have one dtype and as many axes, and the lengths of these axes are
+values from outside of the region.
 """
 
 from __future__ import annotations

@@ -27,9 +27,6 @@ view = Op("view", lambda args: Type(args[0].type.dtype, length_args(args[1:])))
 # call_into(out, *args, function=): a function of the runtime that fills a buffer; gives the filled buffer.
 call_into = Op("call_into", lambda args, function: same_type(args))
 
-# when(condition, *init): the region (*carry) runs if the condition holds; results: the carry after it, or `init`.
-when = Op("when")
-
 # reassociable sums, and extrema that NaN passes through: what lets LLVM vectorise a reduction that is known to be one.
 sum_step = Op("sum_step", lambda args: Type(args[0].type.dtype))
 product_step = Op("product_step", lambda args: Type(args[0].type.dtype))

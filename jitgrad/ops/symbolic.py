@@ -176,7 +176,8 @@ class Builder:
 
 # What gives an integer of integers wherever it is computed, whether or not that place is reached.
 _ANYWHERE = frozenset((
-    "add", "subtract", "multiply", "negative", "floor_divide", "remainder", "maximum", "minimum", "where", "axis_length",
+    "add", "subtract", "multiply", "negative", "floor_divide", "remainder", "maximum", "minimum", "where",
+    "axis_length",
 ))  # fmt: skip
 
 
