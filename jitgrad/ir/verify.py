@@ -68,10 +68,7 @@ def verify(block: Block, after: str = "", nested: bool = False) -> Block:
     def check_regions(node: Node) -> None:
         init = node.args[1:]
         for region in node.regions:
-            if region.name == "test":
-                wanted = (*init, None)[len(init) :]
-            else:
-                wanted = node.outs
+            wanted = (None,) if region.name == "test" else node.outs
             params = region.params[1:] if node.op.name == "for" else region.params
             if node.op.name != "if" and [_kind(p) for p in params] != [_kind(a) for a in init]:
                 fail("the params of a region are not what it starts from", node)
