@@ -1,4 +1,4 @@
-"""Reverse mode over loops and branches, on programs built by hand: right in first and second order, and what is kept."""
+"""Reverse mode over loops and branches, on programs built by hand: right in both orders, and what is kept."""
 
 from collections import Counter
 
