@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from jitgrad.errors import TraceError
-from jitgrad.ir.graph import Const, Value
+from jitgrad.ir.graph import Block, Const, Value
+from jitgrad.ir.interpret import outputs
 from jitgrad.ir.types import FLOAT64, INT64, Type
+from jitgrad.ir.verify import verify
 from jitgrad.ops.shape import axis_length
 from jitgrad.ops.symbolic import Builder, Expr
 from jitgrad.trace import Traced, evaluate
@@ -58,7 +60,7 @@ class Tracer:
         elif isinstance(args, dict):
             for a in args.values():
                 yield from self.leaves(a)
-        elif isinstance(args, np.ndarray | np.generic | float | int):
+        elif isinstance(args, np.ndarray | np.generic | float | int | Expr):
             yield args
 
     def run(self, *args, **kwargs):
@@ -67,6 +69,8 @@ class Tracer:
         env = dict(zip((v for v, _ in self.inputs), values, strict=True))
         env.update((h.value, h.read()) for h in self.traced.hidden)
         env.update(self.builder.captured)
+        if any(node.regions for node in self.builder.nodes):
+            return self.fill(self.traced.result, self.interpreted(env))
         for node in self.builder.nodes:
             read = [a.value if isinstance(a, Const) else env[a] for a in node.args]
             for array in read:
@@ -83,6 +87,12 @@ class Tracer:
                     if out.type.weak and isinstance(result, np.generic | np.ndarray):
                         env[out] = result.item()  # a Python number, which doesn't promote arrays
         return self.fill(self.traced.result, env)
+
+    def interpreted(self, env):
+        """The results by the reference semantics of blocks with regions."""
+        results = list(dict.fromkeys(x.value for x in self.leaves(self.traced.result) if isinstance(x, Expr)))
+        block = verify(Block(tuple(env), self.builder.nodes, tuple(results)))
+        return env | dict(zip(results, outputs(block, list(env.values())), strict=True))
 
     def fill(self, x, env):
         if isinstance(x, Expr):

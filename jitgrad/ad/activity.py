@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from jitgrad.ad.records import recall
+from jitgrad.ir.function import Function, functions
 from jitgrad.ir.graph import Arg, Block, Node, Value
-from jitgrad.ops.flow import slots
+from jitgrad.ops.flow import call_, slots
 from jitgrad.ops.rules import Constant
 
 
@@ -31,7 +33,11 @@ def varied(block: Block, inputs: Iterable[Value]) -> set[Value]:
 
 def _dependences(node: Node) -> Iterator[tuple[Arg, Value]]:
     """Pairs of what is read and what is made of it."""
-    if node.regions:
+    if node.op in (call_, recall):
+        for k, j in depends(node.attrs["function"]):
+            if isinstance(node.args[k], Value):
+                yield node.args[k], node.outs[j]
+    elif node.regions:
         for slot in slots(node):
             for source in (slot.init, *slot.results):
                 if isinstance(source, Value):
@@ -41,3 +47,33 @@ def _dependences(node: Node) -> Iterator[tuple[Arg, Value]]:
         for source in node.args:
             for target in node.outs:
                 yield source, target
+
+
+_DEPENDS = "depends"
+
+
+def depends(function: Function) -> frozenset[tuple[int, int]]:
+    """Which results of a function depend on which of its params: pairs of their numbers.
+
+    A function that calls itself is looked at until nothing new is found.
+    """
+    if _DEPENDS not in function.variants:
+        group = [f for f in functions(Block((), function.block.nodes, ())) if _DEPENDS not in f.variants]
+        group = list(dict.fromkeys((*group, function)))
+        for f in group:
+            f.variants[_DEPENDS] = frozenset()
+        found = True
+        while found:
+            found = False
+            for f in group:
+                pairs = frozenset(_pairs(f.block))
+                found = found or pairs != f.variants[_DEPENDS]
+                f.variants[_DEPENDS] = pairs
+    return function.variants[_DEPENDS]
+
+
+def _pairs(block: Block) -> Iterator[tuple[int, int]]:
+    for k, param in enumerate(block.params):
+        if param.type.is_float:
+            active = varied(block, [param])
+            yield from ((k, j) for j, result in enumerate(block.results) if result in active)

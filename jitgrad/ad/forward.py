@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from jitgrad.ad.activity import varied
 from jitgrad.ir.graph import Arg, Block, Node, Value
+from jitgrad.ir.op import Op
 from jitgrad.ops.flow import Slot, carried, region, slots
 from jitgrad.ops.rules import zeros_like
 from jitgrad.ops.symbolic import Builder, Expr, as_arg, as_expr, building, current
@@ -33,6 +34,9 @@ def jvp(block: Block, wrt: Sequence[int], outputs: Sequence[int]) -> Block:
     params = (*block.params, *seeds.values())
     return Block(params, builder.nodes, (*block.results, *tangents), f"{block.name}_jvp")
 
+# How calls are pushed forward: `push_on(push, node)` adds the node, or what stands for it, and notes the tangents.
+FORWARDS: dict[Op, Callable[[Push, Node], None]] = {}
+
 
 class Push:
     """Tangents of the values of a block, those inside of regions included.
@@ -54,7 +58,9 @@ class Push:
                 builder.append(node)
                 continue
             builder.loc = replace(node.loc, role="tangent")
-            if node.regions:
+            if node.op in FORWARDS:
+                FORWARDS[node.op](self, node)
+            elif node.regions:
                 self.flow(node)
             else:
                 builder.append(node)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jitgrad.ad import branches, loops  # they fill in how nodes with regions are reversed
+from jitgrad.ad import branches, calls, loops  # they fill in how loops, branches and calls are reversed
 from jitgrad.ad.activity import varied
 from jitgrad.ad.sweep import Sweep
 from jitgrad.ir.graph import Arg, Block, Const, Value
@@ -15,7 +15,7 @@ from jitgrad.ops.elementwise import astype
 from jitgrad.ops.rules import zeros_like
 from jitgrad.ops.symbolic import Builder, Expr, as_arg, building, current
 
-__all__ = ["branches", "loops", "vjp"]
+__all__ = ["branches", "calls", "loops", "vjp"]
 
 
 def vjp(block: Block, wrt: Sequence[int], heads: Sequence[tuple[int, Arg]]) -> Block:

@@ -13,7 +13,7 @@ from jitgrad.ops.rules import add, is_masked
 from jitgrad.ops.shape import broadcast_to_
 from jitgrad.ops.symbolic import Expr, as_expr, current
 
-# How nodes with regions are reversed: `reverse(sweep, node)` does for one node what `Sweep._rule` does for others.
+# How loops, branches and calls are reversed: `reverse(sweep, node)` does for one node what `Sweep._rule` does for others.
 REVERSES: dict[Op, Callable[[Sweep, Node], None]] = {}
 
 
@@ -26,7 +26,7 @@ class Sweep:
         masked: the values whose cotangent has zeros where an element was not selected (`jitgrad.ops.rules`).
         stored: values that are an element of an array, which may be read there again: the array, and the node that
             wrote them.
-        forward: the nodes walked over, in their order; loops among them replaced by such as keep residuals.
+        forward: the nodes walked over, in their order; loops and calls among them replaced by such as keep residuals.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Sweep:
             self.forward = []
             if any(o in self.bars for o in node.outs):
                 builder.loc = replace(node.loc, role="adjoint")
-                if node.regions:
+                if node.op in REVERSES:
                     REVERSES[node.op](self, node)
                 else:
                     self._rule(node)

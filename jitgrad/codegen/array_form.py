@@ -19,15 +19,17 @@ from jitgrad.codegen.forms import (
     subscript,
     tuple_of,
 )  # fmt: skip
-from jitgrad.codegen.statements import Writer
+from jitgrad.codegen.regions import RegionWriter
 from jitgrad.ir.graph import Arg, Const, Node, Value
+from jitgrad.ir.types import Type
 from jitgrad.ops.control import error_class
 from jitgrad.ops.index import add_at, setitem
 
+PYTHON_TYPES = {"f": "float", "i": "int", "u": "int"}
 _RAISING = ("divide", "power", "floor_divide", "remainder")
 
 
-class ArrayWriter(Writer):
+class ArrayWriter(RegionWriter):
     """Writes array operations as NumPy."""
 
     def const(self, arg: Const, node: Node | None) -> ast.expr:
@@ -48,20 +50,28 @@ class ArrayWriter(Writer):
                 lineno=0,
             )
             for p in self.block.params
-            if not p.type.shape and not p.type.weak and (p.type.dtype == np.float32 or self._divided(p))
+            if not p.type.shape
+            and not p.type.weak
+            and (p.type.dtype == np.float32 or self._divided(p) or self._handed_on(p))
         ]
 
     def _divided(self, param: Value) -> bool:
         """Whether a number is divided by what may be zero: Python raises where NumPy gives an infinity."""
         return any(
-            n.op.name == "divide" and n.args[0] is param and not isinstance(n.args[1], Const) for n in self.block.nodes
+            n.op.name == "divide" and n.args[0] is param and not isinstance(n.args[1], Const) for n in self.block.walk()
+        )
+
+    def _handed_on(self, param: Value) -> bool:
+        """Whether a loop or branch may give a number as its result."""
+        return any(
+            param in n.args or any(param in r.results for r in n.regions) for n in self.block.walk() if n.regions
         )
 
     def fits_into(self, node: Node, reader: Node) -> bool:
         return reader.op.name != "strong_multiply"  # which is written with its first operand twice
 
     def inlinable(self, node: Node) -> bool:
-        return node.op.name not in ("nonzero", "add_at", "setitem")
+        return node.op.name not in ("nonzero", "add_at", "setitem", "call")
 
     def always_inline(self, node: Node) -> bool:
         return node.op.name == "axis_length"
@@ -71,7 +81,17 @@ class ArrayWriter(Writer):
             return self._write(node)
         if node.op.name == "check":
             return self._check(node)
-        return None
+        return super().statement(node)
+
+    def given(self, arg: Arg, type: Type) -> ast.expr:
+        """A number is of the kind that the variable has: Python's own where it is weak, else one of NumPy's."""
+        weak = type.weak
+        if type.shape or type.dtype == np.bool_ or arg.type.weak == weak:
+            return self.arg(arg)
+        dtype = type.dtype
+        if isinstance(arg, Const):
+            return self.const(Const(dtype.type(arg.value).item() if weak else dtype.type(arg.value), type), None)
+        return call(PYTHON_TYPES[dtype.kind] if weak else dtype_name(dtype), self.arg(arg))
 
     def _write(self, node: Node) -> list[ast.stmt]:
         """`x[i] = v` or `x[i] += v`; the operand's name goes on as the result's."""
@@ -117,7 +137,7 @@ class ArrayWriter(Writer):
             value = self._expr(node)
         numpy = isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute)
         if node.out.type.weak and numpy:  # a Python number, which does not promote
-            return call("float" if node.out.type.is_float else "int", value)
+            return call(PYTHON_TYPES[node.out.type.dtype.kind], value)
         return value
 
     def _expr(self, node: Node) -> ast.expr:
@@ -171,10 +191,14 @@ class ArrayWriter(Writer):
             return call("np.full", shape, number(source.value), **keywords)
         return call("np.broadcast_to", x, shape)
 
+    def _uninitialized(self, node, args, dtype, keeps=""):
+        keywords = {} if dtype == np.float64 else {"dtype": expression(dtype_name(np.dtype(dtype)))}
+        return call("np.empty", args[0] if len(args) == 1 else tuple_of(args), **keywords)
+
     def _astype(self, node, args, dtype):
         if not node.args[0].type.shape:
             if node.out.type.weak:
-                return call("float" if dtype.kind == "f" else "int", *args)
+                return call(PYTHON_TYPES[dtype.kind], *args)
             return call(dtype_name(np.dtype(dtype)), *args)
         return ast.Call(ast.Attribute(args[0], "astype", ast.Load()), [expression(dtype_name(np.dtype(dtype)))], [])
 

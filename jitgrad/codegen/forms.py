@@ -6,7 +6,7 @@ What is in no table is `np.<name>(...)`. The array form and the Numba form share
 from __future__ import annotations
 
 import ast
-from functools import cache
+from functools import cache, reduce
 
 import numpy as np
 
@@ -58,6 +58,17 @@ def expression(text: str) -> ast.expr:
 
 def tuple_of(items: list[ast.expr]) -> ast.Tuple:
     return ast.Tuple(items, ast.Load())
+
+
+def returned(values: list[ast.expr]) -> ast.Return:
+    """The return of these values: one, or a tuple.
+
+    For a tuple of more than 30 items CPython makes a list first, which Numba refuses; shorter ones are joined.
+    """
+    if len(values) == 1:
+        return ast.Return(values[0])
+    parts = [tuple_of(values[k : k + 30]) for k in range(0, max(len(values), 1), 30)]
+    return ast.Return(reduce(lambda a, b: ast.BinOp(a, ast.Add(), b), parts))
 
 
 def function_def(name: str, params: list[str], body: list[ast.stmt], defaults: tuple = ()) -> ast.FunctionDef:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ast
-from functools import reduce
 
 from jitgrad.codegen.array_form import ArrayWriter
-from jitgrad.codegen.forms import function_def, tuple_of
+from jitgrad.codegen.forms import function_def, returned
+from jitgrad.codegen.functions import Functions
 from jitgrad.codegen.numba_form import NumbaWriter
 from jitgrad.codegen.pretty import to_text
 from jitgrad.ir.graph import Block
@@ -26,20 +26,25 @@ def module_source(block: Block, entry: str, form: str, doc: str = "", defaults: 
     Returns:
         The text of a module. The array form needs NumPy only.
     """
-    if form == "numpy":
-        block = dce(block, keep_lengths=False)
-    writer = {"numpy": ArrayWriter, "numba": NumbaWriter}[form](block)
+    make = {"numpy": ArrayWriter, "numba": NumbaWriter}[form]
+    functions = Functions(block, entry, make, _for_reading if form == "numpy" else _as_it_is, merges=form == "numba")
+    block = _for_reading(block) if form == "numpy" else block
+    writer = make(block, functions.conventions)
+    writer.namer.taken |= functions.names
+    writer.outline()
     params = [writer.name(p) for p in block.params]
-    body = [*writer.prologue(), *writer.body()]
-    results = [writer.arg(r) for r in block.results]
-    returned = results[0] if len(results) == 1 else _long_tuple(results)
-    return function_module(writer, entry, params, [*body, ast.Return(returned)], doc, defaults)
+    body = [*writer.prologue(), *writer.body(), returned([writer.arg(r) for r in block.results])]
+    writer.imports |= functions.imports
+    writer.functions += functions.definitions
+    return function_module(writer, entry, params, body, doc, defaults)
 
 
-def _long_tuple(items: list[ast.expr]) -> ast.expr:
-    """A tuple. Beyond 30 items CPython makes a list first, which Numba refuses; shorter ones are joined."""
-    parts = [tuple_of(items[k : k + 30]) for k in range(0, max(len(items), 1), 30)]
-    return reduce(lambda a, b: ast.BinOp(a, ast.Add(), b), parts)
+def _for_reading(block: Block) -> Block:
+    return dce(block, keep_lengths=False)
+
+
+def _as_it_is(block: Block) -> Block:
+    return block
 
 
 def function_module(writer, entry: str, params: list[str], body: list[ast.stmt], doc: str, defaults: tuple = ()) -> str:

@@ -34,6 +34,14 @@ class Namer:
         self.base[name] = key
         return name
 
+    def claim(self, name: str) -> bool:
+        """Take a certain name that was given back; False if it wasn't."""
+        names = self.free.get(self.base.get(name), ())
+        if name not in names:
+            return False
+        names.remove(name)
+        return True
+
     def release(self, name: str) -> None:
         """The value that has this name is not read any more; a later one may be called so."""
         key = self.base.get(name)

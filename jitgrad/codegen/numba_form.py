@@ -7,6 +7,7 @@ import re
 
 import numpy as np
 
+from jitgrad.codegen.calls import Convention
 from jitgrad.codegen.forms import (
     OPERATORS,
     call,
@@ -21,7 +22,9 @@ from jitgrad.codegen.forms import (
 )
 from jitgrad.codegen.outline import LONG, Outlined, nests, outline
 from jitgrad.codegen.pretty import comment
-from jitgrad.codegen.statements import Writer, line_comment
+from jitgrad.codegen.regions import RegionWriter
+from jitgrad.codegen.statements import line_comment
+from jitgrad.ir.function import Function
 from jitgrad.ir.graph import Arg, Block, Const, Node, Value
 from jitgrad.ops.control import error_class
 
@@ -43,23 +46,28 @@ VECTORISED = frozenset((
 _NARROW = frozenset(np.dtype(t) for t in ("i1", "i2", "i4", "u1", "u2", "u4", "u8"))
 
 
-class NumbaWriter(Writer):
+class NumbaWriter(RegionWriter):
     """Writes lowered operations."""
 
     keep_names = False
 
-    def __init__(self, block: Block, comments: bool = True, outlining: bool = True):
-        super().__init__(block, comments)
+    def __init__(
+        self,
+        block: Block,
+        conventions: dict[Function, Convention] | None = None,
+        comments: bool = True,
+    ):
+        super().__init__(block, conventions, comments)
         self.outlined: dict[Node, tuple[str, Outlined]] = {}
-        if outlining and len(nests(block)) >= LONG:
-            self._outline(block)
 
-    def _outline(self, block: Block) -> None:
-        """Find the loop nests that occur more than once, and write each as a function."""
+    def outline(self) -> None:
+        """Find the loop nests that occur more than once, in a long program, and write each as a function."""
+        if len(nests(self.block)) < LONG:
+            return
         groups: dict[str, list[tuple[Node, Outlined, NumbaWriter, list[ast.stmt]]]] = {}
-        for node in nests(block):
+        for node in nests(self.block):
             cut = outline(node)
-            writer = NumbaWriter(cut.block, comments=False, outlining=False)
+            writer = NumbaWriter(cut.block, comments=False)
             params = [writer.name(p) for p in cut.block.params]
             body = writer.body()
             results = [writer.arg(r) for r in cut.block.results]
@@ -95,6 +103,13 @@ class NumbaWriter(Writer):
         # A literal would make Numba try for code of its own.
         return call("np.int64", self.const(arg, None)) if isinstance(arg, Const) else self.arg(arg)
 
+    def argument(self, arg: Arg, param: Value) -> ast.expr:
+        """An operand in the one type that a param has: an array may be written to, a number is no literal."""
+        if param.type.shape and self.is_entry:
+            self.imports.add("from jitgrad.runtime.scalars import writable")
+            return call("writable", self.arg(arg))
+        return call(dtype_name(param.type.dtype), self.const(arg, None)) if isinstance(arg, Const) else self.arg(arg)
+
     def const(self, arg: Const, node: Node | None) -> ast.expr:
         plain = number(arg.value)
         dtype = arg.type.dtype
@@ -103,14 +118,16 @@ class NumbaWriter(Writer):
         return call(dtype_name(dtype), plain)
 
     def inlinable(self, node: Node) -> bool:
-        return node.op.name not in ("empty", "store", "view", "call_into", "for", "when")
+        return node.op.name not in ("empty", "store", "view", "call_into", "call", "stack_address")
 
     def kind(self, value: Value) -> object:
         return (value.type.dtype, value.type.ndim)  # Numba gives a variable one type
 
     def statement(self, node: Node) -> list[ast.stmt] | None:
+        if node in self.outlined:
+            return self._call_outlined(node)
         method = getattr(self, f"_write_{node.op.name}", None)
-        return None if method is None else method(node)
+        return super().statement(node) if method is None else method(node)
 
     # Statements.
     def _write_check(self, node: Node) -> list[ast.stmt]:
@@ -133,64 +150,6 @@ class NumbaWriter(Writer):
         function = node.attrs["function"]
         self.imports.add(f"from jitgrad.runtime.linalg import {function}")
         return [ast.Expr(call(function, *(self.arg(a, node) for a in args), name))]
-
-    def _write_for(self, node: Node) -> list[ast.stmt]:
-        if node in self.outlined:
-            return self._call_outlined(node)
-        (region,) = node.regions
-        count, *init = node.args
-        start = self._enter(region, init, node, region.params[1:])
-        i = region.params[0]
-        self.names[i] = self.namer.new("i", "index")
-        bound = self.arg(count, node)
-        body = self._region(region, region.params[1:])
-        self.namer.release(self.names[i])
-        self._leave(node, region.params[1:])
-        return [*start, ast.For(ast.Name(self.names[i], ast.Store()), call("range", bound), body or [ast.Pass()], [])]
-
-    def _write_when(self, node: Node) -> list[ast.stmt]:
-        (region,) = node.regions
-        condition, *init = node.args
-        start = self._enter(region, init, node, region.params)
-        body = self._region(region, region.params)
-        self._leave(node, region.params)
-        return [*start, ast.If(self.arg(condition, node), body, [])]
-
-    def _enter(self, region: Block, init: list[Arg], node: Node, carry: tuple) -> list[ast.stmt]:
-        """Give the carried values their start. A buffer keeps its name; a number gets a variable of its own."""
-        out = []
-        for param, arg in zip(carry, init, strict=True):
-            if param.type.shape:
-                self.names[param] = self.name(arg)
-            else:
-                self.names[param] = self.namer.new(param.name or "total", self.kind(param))
-                out.append(self._assign(self.names[param], self.arg(arg, node)))
-        return out
-
-    def _region(self, region: Block, carry: tuple) -> list[ast.stmt]:
-        """The body, and the carried values' next."""
-        body = self.block_body(region)
-        moves = []
-        for param, arg in zip(carry, region.results, strict=True):
-            if param.type.shape:
-                assert self.names[arg] == self.names[param], "a loop must not exchange its buffers"
-            elif arg is not param:
-                moves.append((self.names[param], self.arg(arg)))
-        if len(moves) == 1:
-            body.append(self._assign(*moves[0]))
-        elif moves:
-            targets = ast.Tuple([ast.Name(name, ast.Store()) for name, _ in moves], ast.Store())
-            body.append(ast.Assign([targets], tuple_of([value for _, value in moves]), lineno=0))
-        return body
-
-    def _leave(self, node: Node, carry: tuple) -> None:
-        for out, param in zip(node.outs, carry, strict=True):
-            self.names[out] = self.names[param]
-
-    def _assign(self, name: str, value: ast.expr) -> ast.stmt:
-        if isinstance(value, ast.BinOp) and isinstance(value.left, ast.Name) and value.left.id == name:
-            return ast.AugAssign(ast.Name(name, ast.Store()), value.op, value.right)
-        return ast.Assign([ast.Name(name, ast.Store())], value, lineno=0)
 
     # Expressions.
     def expr(self, node: Node) -> ast.expr:
@@ -218,6 +177,10 @@ class NumbaWriter(Writer):
 
     def _axis_length(self, node, args, axis):
         return fill(f"_0.shape[{axis}]", *args)
+
+    def _stack_address(self, node, args):
+        self.imports.add("from jitgrad.runtime.scalars import stack_address")
+        return call("stack_address")
 
     def _where(self, node, args):
         self.imports.add("from jitgrad.runtime.scalars import select")

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from jitgrad.ir.function import called
 from jitgrad.ir.graph import Arg, Block, Const, Node, Value, substitute, used
 from jitgrad.ir.types import INT64
-from jitgrad.ops.flow import for_
+from jitgrad.ops.flow import for_, slots
+from jitgrad.ops.inplace import origin
 
 LONG = 24  # loop nests; a shorter program stays one function, which reads better
 
@@ -67,5 +69,10 @@ def _values(block: Block):
 
 
 def nests(block: Block) -> list[Node]:
-    """The outermost loops of a program."""
-    return [node for node in block.nodes if node.op is for_]
+    """The outermost loops of a program that leave each array where it is."""
+    return [node for node in block.nodes if node.op is for_ and _in_place(node)]
+
+
+def _in_place(node: Node) -> bool:
+    (body,) = node.regions
+    return all(origin(s.results[0], body) is s.params[0] for s in slots(node) if s.out.type.shape)

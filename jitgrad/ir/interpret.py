@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from jitgrad.ir.function import callee, has_effect
 from jitgrad.ir.graph import Arg, Block, Node, Value, used
 
 
@@ -40,8 +41,7 @@ def _wanted(block: Block) -> set[Node]:
     needed: set[Value] = set()
     wanted: set[Node] = set()
     for node in reversed(block.nodes):
-        inner = any(n.op.effect for region in node.regions for n in region.walk())
-        if node.op.effect or inner or any(o in needed for o in node.outs):
+        if has_effect(node) or any(o in needed for o in node.outs):
             wanted.add(node)
             needed.update(used(node))
     return wanted
@@ -52,7 +52,7 @@ def _run(nodes: list[Node], env: dict[Value, object]) -> Iterator[tuple[Node, tu
         args = tuple(value_of(a, env) for a in node.args)
         if node.op.effect:
             yield node, args, env
-        if node.regions:
+        if node.op.name in _FLOW:
             results = yield from _FLOW[node.op.name](node, args, env)
         else:
             results = node.op.evaluate(*args, **node.attrs)
@@ -94,7 +94,11 @@ def _if(node: Node, args: tuple, env: dict) -> Iterator:
     return (yield from _block(node.regions[0 if args[0] else 1], (), env))
 
 
-_FLOW = {"for": _for, "while": _while, "if": _if}
+def _call(node: Node, args: tuple, env: dict) -> Iterator:
+    return (yield from _block(callee(node).block, args, {}))
+
+
+_FLOW = {"for": _for, "while": _while, "if": _if, "call": _call}
 
 
 def value_of(arg: Arg, env: dict[Value, object]) -> object:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from jitgrad.ir.function import functions
 from jitgrad.ir.graph import Arg, Block, Const, Node, Value
 from jitgrad.ir.types import Type
 
 
 def block_text(block: Block) -> str:
-    """The block as text; equal blocks give equal text."""
-    return "\n".join(_Printer().block(block, ""))
+    """The block as text, then the functions that it needs; equal blocks give equal text."""
+    blocks = [block, *(f.block for f in functions(block) if f.block is not None)]
+    return "\n".join(line for b in blocks for line in _Printer().block(b, ""))
 
 
 class _Printer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from jitgrad.ir.function import callee
 from jitgrad.ir.graph import Arg, Block, Const, Node, Value, lengths
 from jitgrad.ir.text import block_text
 
@@ -26,7 +27,8 @@ def verify(block: Block, after: str = "", nested: bool = False) -> Block:
     * constants are numbers, and their type is theirs
     * the lengths that a type names are int64 values without axes
     * results are values or constants
-    * what a region takes and gives has the dtype and axes of what the node takes and gives
+    * what a region takes and gives has the dtype and axes of what the node takes and gives; the same with a function
+      and those who call it
 
     Raises:
         VerifyError: with the text of the block.
@@ -55,6 +57,7 @@ def verify(block: Block, after: str = "", nested: bool = False) -> Block:
             for region in node.regions:
                 check_block(region, known)
             check_regions(node)
+            check_call(node)
             for out in node.outs:
                 if out in known:
                     fail(f"{out!r} is defined twice", node)
@@ -77,6 +80,13 @@ def verify(block: Block, after: str = "", nested: bool = False) -> Block:
             for result, out in zip(region.results, wanted, strict=True):
                 if out is not None and _kind(result) != _kind(out):
                     fail(f"a region gives {result!r} in place of {out!r}", node)
+
+    def check_call(node: Node) -> None:
+        function = callee(node)
+        if function is not None and function.block is not None:
+            for ours, theirs in ((node.args, function.block.params), (node.outs, function.block.results)):
+                if [_kind(a) for a in ours] != [_kind(a) for a in theirs]:
+                    fail(f"a call of {function} does not fit it", node)
 
     check_block(block, set())
     return block

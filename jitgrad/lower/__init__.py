@@ -1,6 +1,6 @@
 """From operations on arrays to loops over elements."""
 
-from jitgrad.lower import moves, reductions  # they fill the table of handlers
+from jitgrad.lower import calls, moves, reductions, regions  # they fill the table of handlers
 from jitgrad.lower.lowering import lower
 
-__all__ = ["lower", "moves", "reductions"]
+__all__ = ["calls", "lower", "moves", "reductions", "regions"]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from jitgrad.ir.graph import Arg, Block, Node, Value
+from jitgrad.ir.graph import Arg, Node, Value
 from jitgrad.ir.types import INT64, Type
 from jitgrad.ops.elementwise import astype
-from jitgrad.ops.flow import for_
-from jitgrad.ops.memory import empty, load, store, when
-from jitgrad.ops.symbolic import Builder, Expr, as_arg, as_expr, building, current
+from jitgrad.ops.flow import for_, if_, region
+from jitgrad.ops.memory import empty, load, store
+from jitgrad.ops.symbolic import Expr, as_arg, as_expr, current
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Lazy:
         buffer: the memory it is in, C-contiguous, if it is in memory.
         transposed: the memory of its transpose, if that is what is in memory (matrices only).
         viewed: the memory of the same elements in another shape, if that is what is in memory.
+        reads: the roots of the memory that the elements are computed from. Once it is written to, they are lost.
     """
 
     type: Type
@@ -31,15 +32,22 @@ class Lazy:
     buffer: Value | None = None
     transposed: Value | None = None
     viewed: Value | None = None
+    reads: frozenset[Value] = frozenset()
 
     @property
     def shape(self) -> tuple:
         return self.type.shape
 
 
-def in_memory(buffer: Value) -> Lazy:
-    """The array in a buffer."""
-    return Lazy(buffer.type, lambda index: load(Expr(buffer), *index), buffer=buffer)
+def in_memory(buffer: Value, roots: frozenset[Value] = frozenset()) -> Lazy:
+    """The array in a buffer; its roots are those of the memory that it shares, if it isn't memory of its own."""
+    reads = roots or frozenset((buffer,))
+    return Lazy(buffer.type, lambda index: load(Expr(buffer), *index), buffer=buffer, reads=reads)
+
+
+def all_reads(arrays: Iterable[Lazy]) -> frozenset[Value]:
+    """The memory that something computed from these arrays is computed from."""
+    return frozenset().union(*(a.reads for a in arrays))
 
 
 def length(axis: int | Value) -> object:
@@ -48,26 +56,26 @@ def length(axis: int | Value) -> object:
 
 def loop(n: object, init: tuple, body: Callable[[Expr, tuple], tuple]) -> tuple:
     """A loop from 0 to n - 1: `body(i, carry)` gives the next carry; returns the last."""
-    i = Value(Type(INT64), "i")
-    return _region(for_, n, (i,), init, lambda carry: body(Expr(i), carry))
+    args = tuple(map(as_arg, init))
+    carry = tuple(map(_like, args))
+    inner = region(lambda i, *c: body(i, c), (Value(Type(INT64), "i"), *carry))
+    return _add(for_, (as_arg(n), *args), (inner,), carry)
 
 
 def branch(condition: object, init: tuple, body: Callable[[tuple], tuple]) -> tuple:
     """The carry after `body(carry)` if the condition holds, else as it is."""
-    return _region(when, condition, (), init, body)
+    then = region(lambda: body(init), name="then")
+    return _add(if_, (as_arg(condition),), (then, region(lambda: init, name="orelse")), tuple(map(as_arg, init)))
 
 
-def _region(op, control: object, params: tuple, init: tuple, body: Callable[[tuple], tuple]) -> tuple:
-    outer = current()
-    builder = Builder(parent=outer)
-    args = (as_arg(control), *(as_arg(x) for x in init))
-    carry = tuple(Value(Type(a.type.dtype, a.type.shape), getattr(a, "name", None)) for a in args[1:])
-    with building(builder):
-        results = tuple(as_arg(a) for a in body(tuple(Expr(c) for c in carry)))
-    outs = tuple(Value(c.type, c.name) for c in carry)
-    region = Block((*params, *carry), builder.nodes, results)
-    outer.append(Node(op, args, outs, {}, (region,), outer.loc))
-    return tuple(Expr(o) for o in outs)
+def _add(op, args: tuple[Arg, ...], regions: tuple, outs: tuple[Arg, ...]) -> tuple:
+    node = Node(op, args, tuple(map(_like, outs)), {}, regions, current().loc)
+    current().append(node)
+    return tuple(map(Expr, node.outs))
+
+
+def _like(arg: Arg) -> Value:
+    return Value(Type(arg.type.dtype, arg.type.shape), getattr(arg, "name", None))
 
 
 def nest(lengths: tuple, init: tuple, body: Callable[[tuple, tuple], tuple]) -> tuple:

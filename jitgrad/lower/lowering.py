@@ -6,13 +6,20 @@ memory computes them there and then.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import ChainMap
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
 
+from jitgrad.ir import verify
+from jitgrad.ir.function import Function
 from jitgrad.ir.graph import Arg, Block, Node, Value
 from jitgrad.ir.types import Type
-from jitgrad.lower.lazy import Lazy, allocate, element, in_memory, length, write_all
-from jitgrad.lower.plan import buffers, is_lazy, only_ones_differ
+from jitgrad.lower.lazy import Lazy, all_reads, allocate, element, in_memory, length, write_all
+from jitgrad.lower.plan import buffers, is_lazy
 from jitgrad.lower.scalars import scalar
+from jitgrad.ops.flow import if_
+from jitgrad.ops.inplace import Memory, Scope, check_writes, read_inside
 from jitgrad.ops.memory import view
 from jitgrad.ops.rules import is_one
 from jitgrad.ops.symbolic import Builder, Expr, as_arg, as_expr, building, current
@@ -37,23 +44,55 @@ def lower(block: Block) -> Block:
 
 
 class Lowering:
-    """The state of lowering a block: where each value is."""
+    """The state of lowering a block: where each value is.
 
-    def __init__(self, block: Block):
+    Attributes:
+        block: the whole program.
+        scope: the block or region that is being lowered, and `place`, the number of its node.
+        sharing: which arrays share memory, and which nodes write to it.
+        chosen: the arrays that get memory though their elements could be computed where they are read.
+        arrays: the arrays by their elements. What a region puts into memory for itself isn't there outside of it.
+        scalars: the numbers.
+        functions: of each function that is called, the lowered one.
+        updates: if the block is a function's, which params come back as which results.
+        stack: if the block is a function's, where the stack of the program begins.
+    """
+
+    def __init__(
+        self,
+        block: Block,
+        functions: dict[Function, Function] | None = None,
+        updates: Mapping[int, int] = MappingProxyType({}),
+    ):
         self.block = block
+        self.functions = {} if functions is None else functions
+        self.updates = updates
+        self.stack: Value | None = None
+        self.scope = Scope(block)
+        self.place = 0
+        self.sharing = Memory(block)
         self.chosen = buffers(block)
-        self.arrays: dict[Value, Lazy] = {}
+        self.arrays: ChainMap[Value, Lazy] = ChainMap()
         self.scalars: dict[Value, object] = {}
-        self.maker = {out: node for node in block.nodes for out in node.outs}
-        self.name: str | None = None
+        self._roots: dict[Value, frozenset[Value]] = {}
 
-    def run(self) -> Block:
+    def run(self, first: Callable[[], None] = lambda: None) -> Block:
+        """The lowered block, in which what `first` does comes first."""
         with building(Builder()) as builder:
-            for node in self.block.nodes:
-                builder.loc = node.loc
-                self.visit(node)
+            first()
+            self.visit_block(self.block)
             results = self.results()
-        return Block(self.block.params, builder.nodes, results, self.block.name, self.block.notes)
+        block = Block(self.block.params, builder.nodes, results, self.block.name, self.block.notes)
+        if verify.ENABLED:
+            check_writes(block, "lower")
+        return block
+
+    def visit_block(self, block: Block) -> None:
+        for k, node in enumerate(block.nodes):
+            current().loc = node.loc
+            self.place = k
+            self.settle(node)
+            self.visit(node)
 
     def visit(self, node: Node) -> None:
         handler = HANDLERS.get(node.op.name)
@@ -66,6 +105,20 @@ class Lowering:
         else:
             raise AssertionError(f"no lowering for {node.op.name}")
 
+    def settle(self, node: Node) -> None:
+        """Before a node that writes to memory: compute what is to be computed from it, and read later."""
+        written = self.written(node)
+        if not written:
+            return
+        inside = read_inside(node) if node.regions and node.op is not if_ else ()
+        for value, lazy in list(self.arrays.items()):
+            if not lazy.reads.isdisjoint(written) and (value in inside or self.scope.read_after(value, self.place)):
+                self.arrays[value] = self.fresh(lazy, value.name)
+
+    def written(self, node: Node) -> frozenset[Value]:
+        """The memory that a node writes to, of what is in memory already."""
+        return all_reads(self.array(v) for v in self.sharing.written(node) if self.array(v).buffer is not None)
+
     # Reading operands.
     def scalar(self, arg: Arg) -> object:
         """A number, as an `Expr` or a Python number."""
@@ -76,7 +129,7 @@ class Lowering:
         if arg in self.arrays:
             return self.arrays[arg]
         if arg.type.shape:  # a param, met for the first time: its lengths are known by now
-            self.arrays[arg] = Lazy(self.type(arg.type), in_memory(arg).at, buffer=arg)
+            self.arrays[arg] = replace(in_memory(arg), type=self.type(arg.type))
             return self.arrays[arg]
         number = self.scalar(arg)
         return element(as_arg(number))
@@ -115,9 +168,25 @@ class Lowering:
 
     def into_memory(self, lazy: Lazy, name: str | None) -> Lazy:
         if lazy.viewed is not None:
-            return in_memory(view(Expr(lazy.viewed), *(length(n) for n in lazy.shape)).value)
-        buffer = write_all(allocate(lazy.type, name), lazy)
-        return in_memory(buffer.value)
+            return self.view(lazy, lazy.type)
+        return self.fresh(lazy, name)
+
+    def view(self, lazy: Lazy, type: Type) -> Lazy:
+        """The same memory in another shape."""
+        buffer = lazy.buffer if lazy.buffer is not None else lazy.viewed
+        return self.shared(view(Expr(buffer), *(length(n) for n in type.shape)).value, lazy.reads)
+
+    def shared(self, buffer: Value, roots: frozenset[Value]) -> Lazy:
+        """The array in memory that others may share."""
+        self._roots[buffer] = roots
+        return in_memory(buffer, roots)
+
+    def roots(self, buffer: Value) -> frozenset[Value]:
+        return self._roots.get(buffer) or frozenset((buffer,))
+
+    def fresh(self, lazy: Lazy, name: str | None) -> Lazy:
+        """The array in memory of its own."""
+        return in_memory(write_all(allocate(lazy.type, name), lazy).value)
 
     def elementwise(self, node: Node) -> Lazy:
         """The elements of a broadcast operation; an element asked for twice in a loop body is computed once."""
@@ -136,27 +205,28 @@ class Lowering:
             seen[key] = (current(), result)
             return result
 
-        return Lazy(type, at)
+        return Lazy(type, at, reads=all_reads(operands))
 
     def results(self) -> tuple[Arg, ...]:
         """The results, each in memory that nothing else names."""
         given: set[Value] = {p for p in self.block.params if p.type.shape}
+        own = {result: self.block.params[k] for k, result in self.updates.items()}
         out = []
-        for result in self.block.results:
+        for k, result in enumerate(self.block.results):
             if not result.type.shape:
                 out.append(as_arg(self.scalar(result)))
                 continue
             lazy = self.array(result)
             base = self.base(lazy.buffer)
-            if base is None or base in given:
-                lazy = in_memory(write_all(allocate(lazy.type, result.name), lazy).value)
+            if base is None or (base in given and base is not own.get(k)):
+                lazy = self.fresh(lazy, result.name)
                 base = lazy.buffer
             given.add(base)
             out.append(lazy.buffer)
         return tuple(out)
 
     def base(self, buffer: Value | None) -> Value | None:
-        """The memory behind a chain of views and loops."""
+        """The memory behind a chain of views."""
         makers = {o: n for n in current().nodes for o in n.outs}
         while buffer in makers and makers[buffer].op is view:
             buffer = makers[buffer].args[0]
@@ -169,10 +239,8 @@ def broadcast_index(x: Lazy, index: tuple) -> tuple:
     return tuple(0 if is_one(n) else i for n, i in zip(x.shape, own, strict=True))
 
 
-def reshaped(x: Lazy, out: Type) -> Lazy:
-    """Another shape of the same elements: the same rule where only ones come or go, else the same memory."""
-    if not only_ones_differ(x.shape, out.shape):
-        return in_memory(view(Expr(x.buffer), *(length(n) for n in out.shape)).value)
+def with_ones(x: Lazy, out: Type) -> Lazy:
+    """The same elements with other axes of length one."""
     keep = [k for k, n in enumerate(x.shape) if not is_one(n)]
 
     def at(index: tuple) -> object:
@@ -181,4 +249,4 @@ def reshaped(x: Lazy, out: Type) -> Lazy:
             places[k] = i
         return x.at(tuple(places))
 
-    return Lazy(out, at, viewed=x.buffer if x.buffer is not None else x.viewed)
+    return Lazy(out, at, viewed=x.buffer if x.buffer is not None else x.viewed, reads=x.reads)

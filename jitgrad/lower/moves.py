@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 
-from jitgrad.ir.graph import Node
-from jitgrad.lower.lazy import Lazy, allocate, branch, cast, length, nest, put, write_all
-from jitgrad.lower.lowering import Lowering, broadcast_index, lowers, reshaped
+from jitgrad.ir.graph import Block, Node, Value
+from jitgrad.ir.types import INT64, Type
+from jitgrad.lower.lazy import Lazy, all_reads, allocate, branch, cast, length, nest, put, write_all
+from jitgrad.lower.lowering import Lowering, broadcast_index, lowers, with_ones
 from jitgrad.lower.plan import only_ones_differ
 from jitgrad.ops.index import array_axes, indexed_shape
 from jitgrad.ops.memory import load, store
 from jitgrad.ops.shape import axis_length
-from jitgrad.ops.symbolic import Expr, current
+from jitgrad.ops.symbolic import Builder, Expr, as_arg, building, current
 
 
 @lowers("axis_length")
 def _axis_length(self: Lowering, node: Node) -> None:
-    # Only parameters are asked; they stay as they are.
-    self.set_scalar(node.out, current().emit(axis_length, node.args, dict(node.attrs)))
+    (x,), axis = node.args, node.attrs["axis"]
+    if x in self.block.params:
+        return self.set_scalar(node.out, current().emit(axis_length, (x,), {"axis": axis}))
+    found = self.array(x)
+    if found.buffer is not None:
+        return self.set_scalar(node.out, current().emit(axis_length, (found.buffer,), {"axis": axis}))
+    return self.set_scalar(node.out, length(found.shape[axis]))
 
 
 @lowers("check")
@@ -35,8 +41,8 @@ def _reshape(self: Lowering, node: Node) -> None:
     out = self.type(node.out.type)
     if not only_ones_differ(x.shape, out.shape):
         self.memory(node.args[0])
-        x = self.array(node.args[0])
-    return self.define(node.out, reshaped(x, out))
+        return self.define(node.out, self.view(self.array(node.args[0]), out))
+    return self.define(node.out, with_ones(x, out))
 
 
 @lowers("transpose")
@@ -50,7 +56,7 @@ def _transpose(self: Lowering, node: Node) -> None:
         return x.at(tuple(places))
 
     swapped = x.buffer if axes == (1, 0) else None
-    self.define(node.out, Lazy(self.type(node.out.type), at, transposed=swapped))
+    self.define(node.out, Lazy(self.type(node.out.type), at, transposed=swapped, reads=x.reads))
 
 
 @lowers("broadcast_to")
@@ -59,7 +65,8 @@ def _broadcast_to(self: Lowering, node: Node) -> None:
     if not node.out.type.shape:
         return self.set_scalar(node.out, self.scalar(node.args[0]))
     type = self.type(node.out.type)
-    return self.define(node.out, Lazy(type, lambda index: cast(x.at(broadcast_index(x, index)), type.dtype)))
+    at = lambda index: cast(x.at(broadcast_index(x, index)), type.dtype)  # noqa: E731
+    return self.define(node.out, Lazy(type, at, reads=x.reads))
 
 
 @lowers("iota")
@@ -73,6 +80,11 @@ def _array(self: Lowering, node: Node) -> None:
     for index, item in zip(np.ndindex(*node.attrs["shape"]), node.args, strict=True):
         buffer = put(buffer, self.scalar(item), index)
     self.define_buffer(node.out, buffer)
+
+
+@lowers("uninitialized")
+def _uninitialized(self: Lowering, node: Node) -> None:
+    self.define_buffer(node.out, allocate(self.type(node.out.type), node.out.name))
 
 
 @lowers("copy")
@@ -145,22 +157,71 @@ def _getitem(self: Lowering, node: Node) -> None:
     place = places(self, node, node.args[1:], x.shape)
     if not node.out.type.shape:
         return self.set_scalar(node.out, x.at(place(())))
-    return self.define(node.out, Lazy(self.type(node.out.type), lambda index: x.at(place(index))))
+    reads = all_reads(self.array(a) for a in node.args)
+    return self.define(node.out, Lazy(self.type(node.out.type), lambda index: x.at(place(index)), reads=reads))
 
 
 def _write(self: Lowering, node: Node, step) -> None:
     target, v, *operands = node.args
     buffer = Expr(self.memory(target))
+    _settle_operands(self, node)
     value = self.array(v)
     shape = indexed_lengths(self, node, tuple(operands))
     place = places(self, node, tuple(operands), target.type.shape)
 
     def body(index, carry):
         where = place(index)
-        return (step(carry[0], cast(value.at(broadcast_index(value, index)), buffer.dtype), where),)
+        first = len(current().nodes)
+        new = value.at(broadcast_index(value, index))
+        _read_current(first, buffer.value, carry[0].value)
+        return (step(carry[0], cast(new, buffer.dtype), where),)
 
     (buffer,) = nest(shape, (buffer,), body)
     self.define_buffer(node.out, buffer)
+
+
+def _read_current(first: int, before: Value, now: Value) -> None:
+    """Let the nodes from a number on read a buffer as it is now, where they read it as it was before the loop."""
+    nodes = current().nodes
+    for k in range(first, len(nodes)):
+        node = nodes[k]
+        if node.op is load and node.args[0] is before:
+            nodes[k] = Node(load, (now, *node.args[1:]), node.outs, node.attrs, (), node.loc)
+
+
+def _settle_operands(self: Lowering, node: Node) -> None:
+    """What is written, and where, is computed before anything is written, if it reads the memory that is written to.
+
+    `a[s] = 2 * a[s]` needs no such care: each element is read where it is written, and nowhere else.
+    """
+    target, v, *operands = node.args
+    written = self.array(target)
+    for arg in (*operands, v):
+        if not arg.type.shape or self.array(arg).reads.isdisjoint(written.reads):
+            continue
+        if arg is not v or not _reads_in_place(self, node, written):
+            self.arrays[arg] = self.fresh(self.array(arg), arg.name)
+
+
+def _reads_in_place(self: Lowering, node: Node, written: Lazy) -> bool:
+    """Whether the elements to write read no other element of the written array than the one they go to.
+
+    To find out, one of them is computed in a program that is thrown away.
+    """
+    target, v, *operands = node.args
+    if any(part[0] == "array" for part in node.attrs["pattern"]):  # which may come to a place twice
+        return False
+    with building(Builder()) as builder:
+        rank = len(indexed_shape(node.attrs["pattern"], tuple(operands)))
+        index = tuple(Expr(Value(Type(INT64))) for _ in range(rank))
+        where = tuple(as_arg(i) for i in places(self, node, tuple(operands), target.type.shape)(index))
+        value = self.array(v)
+        value.at(broadcast_index(value, index))
+    reads = [n for n in Block((), builder.nodes, ()).walk() if n.op is load]
+    return all(
+        n.args[1:] == where if n.args[0] is written.buffer else self.roots(n.args[0]).isdisjoint(written.reads)
+        for n in reads
+    )
 
 
 def indexed_lengths(self: Lowering, node: Node, operands: tuple) -> tuple:

@@ -6,12 +6,14 @@ An array whose elements are cheap, or read by one loop only, need not exist. It 
 * several loops read it and it costs more than reading it would;
 * several loops read it and one decides by it (compares it, looks for its maximum): computed twice, it may differ in the
   last bit, and the second decision would not be the first;
-* one loop reads each element many times (it is broadcast, or gathered from) and it costs more than that.
+* one loop reads each element many times (it is broadcast, or gathered from) and it costs more than that;
+* a loop of the program itself reads it, and it costs anything.
 """
 
 from __future__ import annotations
 
-from jitgrad.ir.graph import Block, Node, Value
+from jitgrad.ir.graph import Block, Node, Value, used
+from jitgrad.ops.flow import if_
 from jitgrad.ops.rules import is_one
 
 CHEAP = 2  # operations an element that are not worth a buffer
@@ -38,13 +40,23 @@ def is_lazy(node: Node) -> bool:
 
 
 def buffers(block: Block) -> set[Value]:
-    """The lazily computable values that are put into memory all the same."""
+    """The lazily computable values that are put into memory all the same, those of regions included."""
+    chosen: set[Value] = set()
+    _choose(block, chosen)
+    for node in block.walk():
+        for region in node.regions:
+            _choose(region, chosen)
+    return chosen
+
+
+def _choose(block: Block, chosen: set[Value]) -> None:
     maker = {out: node for node in block.nodes for out in node.outs}
     readers: dict[Value, list[Node]] = {}
     for node in block.nodes:
-        for arg in dict.fromkeys(a for a in node.args if isinstance(a, Value)):
+        for arg in dict.fromkeys(used(node)):
             readers.setdefault(arg, []).append(node)
-    chosen: set[Value] = {r for r in block.results if isinstance(r, Value) and r.type.shape}
+    inside = {node: _Inside(node) for node in block.nodes if node.regions}
+    chosen.update(r for r in block.results if isinstance(r, Value) and r.type.shape)
     roots: dict[Value, set] = {}
     decides: set[Value] = set()
     for node in reversed(block.nodes):
@@ -52,20 +64,60 @@ def buffers(block: Block) -> set[Value]:
             continue
         out = node.out
         loops: set = set()
+        limit = CHEAP
         again = False
         for reader in readers.get(out, ()):
-            if reader.op.name in _DECIDES or any(o in decides for o in reader.outs):
+            region = inside.get(reader)
+            if _decides(reader, region, out) or any(o in decides for o in reader.outs):
                 decides.add(out)
+            if region is not None and out in region.repeated:
+                again, limit = True, 0
             inner = len(reader.outs) == 1 and is_lazy(reader) and reader.out not in chosen
             loops |= roots.get(reader.out, {reader}) if inner else {reader}
             again = again or _reads_again(reader, out)
-        cost = _total_cost(out, maker, chosen)
-        if (len(loops) > 1 or again) and cost > (0 if out in decides and out.type.is_float else CHEAP):
+        if out in decides and out.type.is_float:
+            limit = 0
+        if (len(loops) > 1 or again) and _total_cost(out, maker, chosen) > limit:
             chosen.add(out)
-        if _needs_memory(out, node, readers):
+        if any(_needs_memory(out, node, r, inside.get(r)) for r in readers.get(out, ())):
             chosen.add(out)
         roots[out] = loops
-    return chosen
+
+
+class _Inside:
+    """What the regions of a node read.
+
+    Attributes:
+        readers: the nodes that read a value.
+        given: the values that a region gives as they are.
+        repeated: the values that are read in a loop.
+    """
+
+    def __init__(self, node: Node):
+        self.readers: dict[Value, list[Node]] = {}
+        self.given: set[Value] = set()
+        self.repeated: set[Value] = set()
+        self.add(node, False)
+
+    def add(self, node: Node, repeats: bool) -> None:
+        repeats = repeats or node.op is not if_
+        for region in node.regions:
+            self.given.update(r for r in region.results if isinstance(r, Value))
+            for inner in region.nodes:
+                for arg in inner.args:
+                    if isinstance(arg, Value):
+                        self.readers.setdefault(arg, []).append(inner)
+                        if repeats:
+                            self.repeated.add(arg)
+                if inner.regions:
+                    self.add(inner, repeats)
+        if repeats:
+            self.repeated |= self.given
+
+
+def _decides(reader: Node, region: _Inside | None, out: Value) -> bool:
+    names = [reader.op.name] if region is None else [n.op.name for n in region.readers.get(out, ())]
+    return not _DECIDES.isdisjoint(names)
 
 
 def _reads_again(reader: Node, out: Value) -> bool:
@@ -83,16 +135,18 @@ def _reads_again(reader: Node, out: Value) -> bool:
     return any(a != b and is_one(a) for a, b in zip(ours, whole, strict=True))
 
 
-def _needs_memory(out: Value, node: Node, readers: dict) -> bool:
+def _needs_memory(out: Value, node: Node, reader: Node, region: _Inside | None) -> bool:
     """Whether a reader takes nothing but memory."""
-    for reader in readers.get(out, ()):
-        if reader.op.name == "matmul" and node.op.name != "transpose" and not is_vector_product(reader):
-            return True
-        if reader.op.name in ("add_at", "setitem") and reader.args[0] is out:
-            return True
-        if reader.op.name == "reshape" and not only_ones_differ(out.type.shape, reader.out.type.shape):
-            return True
-    return False
+    if region is not None:
+        inner = region.readers.get(out, ())
+        return out in reader.args or out in region.given or any(_needs_memory(out, node, r, None) for r in inner)
+    if reader.regions:
+        return out in reader.args
+    if reader.op.name == "matmul" and node.op.name != "transpose" and not is_vector_product(reader):
+        return True
+    if reader.op.name in ("add_at", "setitem") and reader.args[0] is out:
+        return True
+    return reader.op.name == "reshape" and not only_ones_differ(out.type.shape, reader.out.type.shape)
 
 
 def is_vector_product(node: Node) -> bool:

@@ -1,4 +1,4 @@
-"""Operations that steer: checks, and (later) loops, branches and calls."""
+"""Checks. What else steers is in `jitgrad.ops.flow`."""
 
 from __future__ import annotations
 
@@ -17,9 +17,13 @@ def _evaluate_check(ok: object, *sizes: object, message: str, where: str = "", s
 
 
 def error_class(message: str) -> type[Exception]:
-    """What NumPy raises with such a message."""
+    """What Python or NumPy raises with such a message."""
     if message.startswith("assertion"):
         return AssertionError
+    if message.startswith("cannot access local variable"):
+        return UnboundLocalError
+    if message.startswith("maximum recursion depth"):
+        return RecursionError
     return IndexError if message.startswith(("index", "boolean index")) else ValueError
 
 

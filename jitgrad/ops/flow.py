@@ -4,6 +4,7 @@
     while_(bound, *init)  regions (*carry) -> (go on?,) and (*carry) -> next carry; `bound` is the most steps that there
                           can be, or -1 where that is not known
     if_(condition)        two regions without params; what they give is the result
+    call_(*args)          a `Function`, which may call itself; its results are those of its block
 
 The results are the last carry, or what the chosen region gives. A region reads the values around it as they are. Values
 never change, so a loop that writes to an array carries it: `lower` turns that back into writing in place.
@@ -17,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from jitgrad.ir.function import Function
 from jitgrad.ir.graph import Arg, Block, Const, Node, Value
 from jitgrad.ir.op import Op
 from jitgrad.ir.types import INT64, Type
@@ -25,6 +27,7 @@ from jitgrad.ops.symbolic import Builder, Expr, as_arg, as_expr, building, curre
 for_ = Op("for")
 while_ = Op("while")
 if_ = Op("if")
+call_ = Op("call")
 
 UNBOUNDED = Const.of(-1)
 
@@ -94,3 +97,33 @@ def branch(condition: object, then: Callable[[], Sequence], orelse: Callable[[],
     """`then() if condition else orelse()`: sequences of as many values of the same types."""
     regions = (region(then, name="then"), region(orelse, name="orelse"))
     return add_node(if_, (as_arg(condition),), regions, carried(regions[0].results))
+
+
+def call(function: Function, args: Sequence) -> tuple:
+    """`function(*args)`."""
+    args = tuple(map(as_arg, args))
+    return add_call(function, args, _results_of(function, args))
+
+
+def add_call(function: Function, args: tuple[Arg, ...], outs: tuple[Value, ...]) -> tuple:
+    """Put a call into the block that is being built, of a function that may be under construction; its results."""
+    builder = current()
+    builder.append(Node(call_, args, outs, {"function": function}, (), builder.loc))
+    return tuple(map(Expr, outs))
+
+
+def _results_of(function: Function, args: tuple[Arg, ...]) -> tuple[Value, ...]:
+    """Values for the results of a call, whose lengths are those that the arguments have."""
+    block = function.block
+    env: dict[Arg, Arg] = {}
+    for param, arg in zip(block.params, args, strict=True):
+        env[param] = arg
+        env.update((n, m) for n, m in zip(param.type.shape, arg.type.shape, strict=True))
+    outs = carried(block.results)
+    for result, out in zip(block.results, outs, strict=True):
+        env.setdefault(result, out)
+    for out in outs:
+        axes = (env.get(n, n) for n in out.type.shape)
+        shape = tuple(int(n.value) if isinstance(n, Const) else n for n in axes)
+        out.type = Type(out.type.dtype, shape, out.type.weak)
+    return outs

@@ -7,6 +7,9 @@ the printers; all of them ask here.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from jitgrad.ir.function import callee
 from jitgrad.ir.graph import Arg, Block, Node, Value, used
 from jitgrad.ir.text import block_text
 from jitgrad.ir.verify import VerifyError
@@ -61,6 +64,9 @@ class Memory:
                 if slot.out.type.shape:
                     sources = (slot.out, *slot.results) if slot.init is None else (slot.out, slot.init, *slot.results)
                     self.set_roots(slot.out, frozenset().union(*map(self.roots, sources)))
+        elif callee(node) is not None:
+            for k, j in callee(node).updates.items():
+                self.set_roots(node.outs[j], self.roots(node.args[k]) | {node.outs[j]})
         elif node.op.name in WRITES or (len(node.outs) == 1 and is_view(node)):
             self.set_roots(node.out, self.roots(node.args[0]))
 
@@ -68,6 +74,8 @@ class Memory:
         """The values from outside of a node whose memory it writes to: nobody may read them after it."""
         if node.op.name in WRITES:
             return [node.args[0]]
+        if callee(node) is not None:
+            return [node.args[k] for k in callee(node).updates]
         if not node.regions:
             return []
         if node not in self._written:
@@ -78,8 +86,7 @@ class Memory:
         return self._written[node]
 
     def _written_inside(self, node: Node) -> list[Value]:
-        made = {p for region in node.regions for p in region.params}
-        made |= {o for region in node.regions for inner in region.nodes for o in inner.outs}
+        made = set(_made_inside(node))
         found = (v for region in node.regions for inner in region.nodes for v in self.written(inner))
         return [v for v in found if v not in made]
 
@@ -116,6 +123,8 @@ class Scope:
         for k, node in enumerate(block.nodes):
             self.last.update(dict.fromkeys(used(node), k))
             self.made.update(node.outs)
+            for value in _made_inside(node):
+                self.last.pop(value, None)
         self.last.update(dict.fromkeys(block.results, len(block.nodes)))
 
     @property
@@ -134,6 +143,46 @@ class Scope:
                 return True
             k, scope = scope.place, scope.parent
         return False
+
+
+def _made_inside(node: Node) -> Iterator[Value]:
+    for region in node.regions:
+        yield from region.params
+        for inner in region.nodes:
+            yield from inner.outs
+            yield from _made_inside(inner)
+
+
+def origin(result: Arg, region: Block) -> Arg:
+    """The value from outside of the nodes of a region, or its param, in whose memory a result certainly is.
+
+    A result that is in memory of its own, or in one of several, is its own origin.
+    """
+    maker = {o: node for node in region.nodes for o in node.outs}
+    while result in maker:
+        node = maker[result]
+        if node.op.name in WRITES:
+            result = node.args[0]
+            continue
+        if not node.regions:
+            return result
+        slot = next(s for s in slots(node) if s.out is result)
+        if slot.init is None:
+            found = {origin(r, b) for r, b in zip(slot.results, node.regions, strict=True)}
+            if len(found) > 1:
+                return result
+            (result,) = found
+        elif origin(slot.results[0], node.regions[-1]) is slot.params[-1]:
+            result = slot.init
+        else:
+            return result
+    return result
+
+
+def read_inside(node: Node) -> set[Value]:
+    """What the regions of a node read, and what they make and read."""
+    reads = {v for region in node.regions for inner in region.nodes for v in used(inner)}
+    return reads | {r for region in node.regions for r in region.results if isinstance(r, Value)}
 
 
 def check_writes(block: Block, after: str) -> None:
@@ -160,9 +209,8 @@ def check_writes(block: Block, after: str) -> None:
                 visit(region, set(known), before)
                 inside |= before & known
             if node.regions and node.op is not if_:
-                body = {v for region in node.regions for v in _read_inside(region)}
                 written = memory.written(node)
-                for value in known & body:
+                for value in known & read_inside(node):
                     if any(memory.share(value, w) for w in written):
                         fail(value, node)
             dead |= inside
@@ -175,8 +223,3 @@ def check_writes(block: Block, after: str) -> None:
                 fail(result, None)
 
     visit(block, set(), set())
-
-
-def _read_inside(region: Block) -> set[Value]:
-    reads = {v for node in region.nodes for v in used(node)}
-    return reads | {r for r in region.results if isinstance(r, Value)}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from jitgrad.ir.op import Op
-from jitgrad.ir.types import Type
+from jitgrad.ir.types import INT64, Type
 from jitgrad.ops.infer import length_args, same_type
 
 # empty(*lengths, dtype=): a new buffer, C-contiguous, of any content.
@@ -30,3 +30,6 @@ call_into = Op("call_into", lambda args, function: same_type(args))
 # reassociable sums, and extrema that NaN passes through: what lets LLVM vectorise a reduction that is known to be one.
 sum_step = Op("sum_step", lambda args: Type(args[0].type.dtype))
 product_step = Op("product_step", lambda args: Type(args[0].type.dtype))
+
+# stack_address(): where the stack of the running function is.
+stack_address = Op("stack_address", lambda args: Type(INT64))

@@ -173,6 +173,10 @@ class Builder:
         self._equal.add(pair)
         return True
 
+    def knows_equal(self, a: object, b: object) -> bool:
+        """Whether `a == b` has been made sure of."""
+        return frozenset((a, b)) in self._equal
+
 
 # What gives an integer of integers wherever it is computed, whether or not that place is reached.
 _ANYWHERE = frozenset((

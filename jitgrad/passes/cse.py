@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from jitgrad.ir.graph import Arg, Block, Const, Node, Value
-from jitgrad.ops.shape import broadcast_to_, copy_
+from jitgrad.ir.graph import Arg, Block, Node, Value
 from jitgrad.passes.rename import rename_lengths, renamed
-from jitgrad.passes.written import written
+from jitgrad.passes.written import makes_memory, written
 
 
 def cse(block: Block) -> Block:
@@ -32,7 +31,7 @@ class _Merger:
         nodes = []
         for node in block.nodes:
             node = renamed(node, self.env, tuple(map(self.merged, node.regions)))
-            if self.makes_memory(node):
+            if makes_memory(node, self.written):
                 nodes.append(node)
                 continue
             key = _key(node, {})
@@ -48,10 +47,6 @@ class _Merger:
             del self.known[key]
         results = tuple(self.env.get(r, r) for r in block.results)
         return Block(block.params, nodes, results, block.name, block.notes)
-
-    def makes_memory(self, node: Node) -> bool:
-        fresh = node.op is copy_ or (node.op is broadcast_to_ and isinstance(node.args[0], Const))
-        return fresh and node.out in self.written
 
 
 def _key(node: Node, numbers: dict[Arg, int]) -> tuple:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from jitgrad.ir.function import has_effect
 from jitgrad.ir.graph import Arg, Block, Node, Value, lengths
 from jitgrad.ops.flow import Slot, slots
 
@@ -35,7 +36,7 @@ class _Liveness:
         for result in block.results:
             self.read(result)
         for node in self.owner:
-            if node.op.effect:
+            if not node.regions and has_effect(node):
                 self.need(node)
         while self.pending:
             self.follow(self.pending.pop())

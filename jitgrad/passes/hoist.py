@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from jitgrad.ir.function import callee, has_effect
 from jitgrad.ir.graph import Block, Node, Value, used
 
 
@@ -11,8 +12,8 @@ def hoist_checks(block: Block) -> Block:
     """Move checks, and what they read, in front of everything else, in their order.
 
     An exception in compiled code leaks the arrays that are alive, so a check had better be done before any is made. The
-    checks that depend on nothing but lengths thereby allocate nothing. Those in loops and branches stay where they are,
-    and no check moves in front of them: the first that fails is the one to be raised.
+    checks that depend on nothing but lengths thereby allocate nothing. Those in loops, branches and calls stay where they
+    are, and no check moves in front of them: the first that fails is the one to be raised.
     """
     maker = {out: node for node in block.nodes for out in node.outs}
     wanted: set[Node] = set()
@@ -34,9 +35,9 @@ def hoist_checks(block: Block) -> Block:
 
 
 def _movable(block: Block) -> Iterator[Node]:
-    """The checks up to the first that is in a region."""
+    """The checks up to the first that is in a region, or in a function that is called."""
     for node in block.nodes:
-        if any(inner.op.effect for region in node.regions for inner in region.walk()):
+        if not node.op.effect and has_effect(node):
             return
         if node.op.effect:
             yield node
@@ -50,7 +51,7 @@ def _is_scalar(node: Node, maker: dict[Value, Node]) -> bool:
         if node in seen:
             continue
         seen.add(node)
-        if node.regions:
+        if node.regions or callee(node) is not None:
             return False
         for v in used(node):
             if v in maker:

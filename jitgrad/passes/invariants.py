@@ -32,7 +32,7 @@ class _Mover:
     def __init__(self, block: Block):
         self.block = block
         self.written = written(block)
-        self.are_lengths = {n.out for n in block.walk() if n.op is axis_length}
+        self.harmless = Harmless(block)
 
     def run(self) -> Block:
         if not any(node.regions for node in self.block.nodes):
@@ -66,9 +66,19 @@ class _Mover:
         return front, renamed(node, {}, tuple(regions))
 
     def is_movable(self, node: Node, made: set[Arg]) -> bool:
-        if node.regions or node.op.effect or len(node.outs) != 1 or node.out in self.written:
+        if not self.harmless.is_(node) or node.out in self.written:
             return False
-        if any(v in made for v in (*node.args, *lengths(node.out))):
+        return not any(v in made for v in (*node.args, *lengths(node.out)))
+
+
+class Harmless:
+    """What can be done in any case, whether or not the program gets to the place where it stands."""
+
+    def __init__(self, block: Block):
+        self.are_lengths = {n.out for n in block.walk() if n.op is axis_length}
+
+    def is_(self, node: Node) -> bool:
+        if node.regions or node.op.effect or len(node.outs) != 1:
             return False
         if node.op.name in _BY_LENGTHS:
             first = 0 if node.op.name == "iota" else 1

@@ -10,8 +10,10 @@ from jitgrad.passes.accumulate import accumulate
 from jitgrad.passes.copies import make_copies
 from jitgrad.passes.cse import cse
 from jitgrad.passes.dce import dce
+from jitgrad.passes.fuse import fuse
 from jitgrad.passes.hoist import hoist_checks
 from jitgrad.passes.invariants import invariants
+from jitgrad.passes.orderless import count_up
 from jitgrad.passes.simplify import simplify
 
 Passes = list[tuple[Callable[[Block], Block], str]]
@@ -32,14 +34,14 @@ SIMPLIFY: Passes = [
 FINISH: Passes = [
     (accumulate, "x_bar + scatter(g, i) adds g into x_bar in place of making an array of zeros"),
     (dce, "the zeros that this leaves over"),
+    (count_up, "a reversed loop that may as well count up does so"),
+    (fuse, "a loop runs within an earlier one, above all a reversed loop within that of the primal"),
+    (cse, "what both compute is computed once"),
+    (simplify, "identities that this has laid open"),
+    (dce, "what the others have left over"),
     (make_copies, "a write gets memory of its own, so that later stages may write in place"),
     (hoist_checks, "checks of lengths come first, before anything is allocated that an exception would leak"),
 ]
-
-
-def optimise(block: Block) -> Block:
-    """The block after all passes; the same results, with less work."""
-    return run(FINISH, run(SIMPLIFY, block))
 
 
 def run(passes: Passes, block: Block, nested: bool = False) -> Block:

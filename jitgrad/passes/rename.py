@@ -14,6 +14,17 @@ def renamed(node: Node, env: Mapping[Arg, Arg], regions: tuple[Block, ...] | Non
     return Node(node.op, args, node.outs, node.attrs, node.regions if regions is None else regions, node.loc)
 
 
+def renamed_throughout(node: Node, env: Mapping[Arg, Arg]) -> Node:
+    """The node with its arguments replaced, and those of the nodes in its regions."""
+    return renamed(node, env, tuple(renamed_inside(region, env) for region in node.regions))
+
+
+def renamed_inside(block: Block, env: Mapping[Arg, Arg]) -> Block:
+    """The block with what its nodes read, and what it gives, replaced."""
+    nodes = [renamed_throughout(node, env) for node in block.nodes]
+    return Block(block.params, nodes, tuple(env.get(r, r) for r in block.results), block.name, block.notes)
+
+
 def rename_lengths(block: Block, env: Mapping[Arg, Arg]) -> Block:
     """Let the types name the lengths that are left after a pass has replaced values by others."""
 

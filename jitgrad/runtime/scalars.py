@@ -10,6 +10,7 @@ from __future__ import annotations
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic
 
 
@@ -80,3 +81,26 @@ def select(typingctx, condition, a, b):
         return builder.select(c, x, y)
 
     return a(condition, a, b), codegen
+
+
+@intrinsic
+def stack_address(typingctx):
+    """Where the stack of the running function is, as a number."""
+
+    def codegen(context, builder, signature, args):
+        place = cgutils.alloca_once(builder, ir.IntType(8))
+        return builder.ptrtoint(place, ir.IntType(64))
+
+    return types.int64(), codegen
+
+
+@intrinsic
+def writable(typingctx, x):
+    """The same array, of the type that arrays have which may be written to: for a function that has one type only."""
+    if not isinstance(x, types.Array):
+        return None
+
+    def codegen(context, builder, signature, args):
+        return impl_ret_borrowed(context, builder, signature.return_type, args[0])
+
+    return x.copy(readonly=False)(x), codegen

@@ -17,7 +17,6 @@ from jitgrad.ops.symbolic import Expr
 from jitgrad.trace.arrays import holds_expr
 from jitgrad.trace.math_names import MATH, UNSUPPORTED, as_python, call_math, scalar, weak
 from jitgrad.trace.readonly import ReadOnlyDict, ReadOnlyList, ReadOnlySet
-from jitgrad.trace.static import demand
 from jitgrad.trace.values import own, plain
 
 # Built-in function -> function(frame, *args, **kwargs). Only those that must know of traced values.
@@ -105,14 +104,6 @@ def _complex(frame, *args, **kwargs):
     return complex(*args, **kwargs)
 
 
-@builtin(range)
-def _range(frame, *bounds):
-    # Run-time bounds will make a loop region here.
-    hidden = frame.trace.hidden_values()
-    way_out = "write the loop with array operations, or pass the bound as an int argument"
-    return range(*(demand(b, "range()", hidden, way_out) for b in bounds))
-
-
 def _extremum(better, of_array):
     def handler(frame, *args, key=None, **kwargs):
         items = args[0] if len(args) == 1 else args
@@ -178,7 +169,7 @@ def _round(frame, x, ndigits=None):
 
 @builtin(builtins.locals)
 def _locals(frame):
-    return dict(frame.vars)
+    return {name: frame.lookup(name) for name in frame.vars}
 
 
 @builtin(super)

@@ -14,10 +14,12 @@ import numpy as np
 from jitgrad.errors import TraceError
 from jitgrad.ops.symbolic import Expr, current
 from jitgrad.trace import generators, numpy_names
+from jitgrad.trace.aliases import Pending
 from jitgrad.trace.arrays import holds_expr, is_of
 from jitgrad.trace.binding import bind_arguments, signature
 from jitgrad.trace.builtin_names import BUILTINS, python_type, refusal
-from jitgrad.trace.frame import MAX_DEPTH, Frame, Return, evaluate, run
+from jitgrad.trace.exits import result_of
+from jitgrad.trace.frame import MAX_DEPTH, Frame, evaluate, run
 from jitgrad.trace.guards import Place, find
 from jitgrad.trace.numpy_names import is_numpy
 from jitgrad.trace.object_names import COPIES, check_native, dispatched
@@ -215,14 +217,16 @@ def _run_body(frame: Frame, node: ast.FunctionDef | ast.Lambda) -> object:
             "depends on run-time values can't be traced, and others must end",
         )  # fmt: skip
     trace.depth += 1
+    trace.frames.append(frame)
+    frame.node = node
     try:
-        if isinstance(node, ast.Lambda):
-            result = evaluate(frame, node.body)
-        else:
-            signal = run(frame, node.body)
-            result = signal.value if isinstance(signal, Return) else None
+        is_lambda = isinstance(node, ast.Lambda)
+        result = evaluate(frame, node.body) if is_lambda else result_of(trace, run(frame, node.body))
     finally:
         trace.depth -= 1
+        trace.frames.pop()
+    if isinstance(result, Pending):
+        result = result.read(f"the value that {frame.name} returns")
     builder.loc = loc
     return result
 

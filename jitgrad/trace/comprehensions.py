@@ -27,7 +27,7 @@ def _rounds(frame: Frame, node: ast.AST) -> Iterator[Frame]:
         for item in iterate(inner, generator.iter, source):
             assign(inner, generator.target, item)
             tests = ((t, evaluate(inner, t)) for t in generator.ifs)
-            if all(truth(inner, t, value, "an `if`") for t, value in tests):
+            if all(truth(inner, t, value, "the `if` of a comprehension") for t, value in tests):
                 yield from loop(k + 1)
 
     return loop(0)

@@ -55,11 +55,11 @@ def evaluate(function, args: tuple, kwargs: dict, builder: Builder) -> Traced:
     """
     outer = getattr(_active, "trace", None) if builder.parent is not None else None
     trace = Trace(builder, call) if outer is None else outer
-    frame = Frame(trace, None, _NO_NAMES, None, function, getattr(function, "__name__", "function"))
     before = getattr(_active, "trace", None)
     _active.trace = trace
     try:
         with building(builder), _deep_enough():
+            frame = Frame(trace, None, _NO_NAMES, None, function, getattr(function, "__name__", "function"))
             if outer is None:
                 note_outside(trace, function, "function")
                 for place, arg in [*enumerate(args), *kwargs.items()]:

@@ -7,6 +7,8 @@ import importlib
 import operator
 import sys
 import types
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -18,8 +20,10 @@ from jitgrad.ops.registry import UFUNCS
 from jitgrad.ops.symbolic import Expr, NeedStatic, current
 from jitgrad.trace import attributes
 from jitgrad.trace.calls import call, make_function
+from jitgrad.trace.exits import BREAK, CONTINUE, Return, go_on
 from jitgrad.trace.expressions import BINARY_NAMED, at, iterate, operate, truth, user_method
-from jitgrad.trace.frame import BREAK, CONTINUE, Frame, Return, evaluate, run, statement
+from jitgrad.trace.frame import Frame, evaluate, run, statement
+from jitgrad.trace.journal import MISSING
 from jitgrad.trace.values import Cell, own
 
 
@@ -134,7 +138,7 @@ def _unpack(frame: Frame, target: ast.Tuple | ast.List, value: object) -> None:
 def augmented(frame: Frame, node: ast.AugAssign) -> None:
     target, op = node.target, IN_PLACE[type(node.op)]
     if isinstance(target, ast.Name):
-        old = frame.vars[target.id] if target.id in frame.vars else frame.lookup(target.id)
+        old = frame.lookup(target.id)
         new = _in_place(frame, node, op, old, evaluate(frame, node.value))
         frame.bind(target.id, new, target)
     elif isinstance(target, ast.Attribute):
@@ -166,35 +170,6 @@ def _in_place(frame: Frame, node: ast.AugAssign, op: tuple, old: object, other: 
     if isinstance(old, Cell) or (isinstance(old, list | dict | set) and not isinstance(other, Expr)):
         return own(function(old, other))
     return operate(frame, tuple(ordinary), old, other)
-
-
-@statement(ast.If)
-def if_(frame: Frame, node: ast.If) -> object:
-    test = truth(frame, node.test, evaluate(frame, node.test), "an `if`")
-    return run(frame, node.body if test else node.orelse)
-
-
-@statement(ast.While)
-def while_(frame: Frame, node: ast.While) -> object:
-    while truth(frame, node.test, evaluate(frame, node.test), "a `while`"):
-        signal = run(frame, node.body)
-        if signal is BREAK:
-            return None
-        if signal is not None and signal is not CONTINUE:
-            return signal
-    return run(frame, node.orelse)
-
-
-@statement(ast.For)
-def for_(frame: Frame, node: ast.For) -> object:
-    for item in iterate(frame, node.iter, evaluate(frame, node.iter)):
-        assign(frame, node.target, item)
-        signal = run(frame, node.body)
-        if signal is BREAK:
-            return None
-        if signal is not None and signal is not CONTINUE:
-            return signal
-    return run(frame, node.orelse)
 
 
 @statement(ast.FunctionDef)
@@ -329,7 +304,8 @@ def try_(frame: Frame, node: ast.Try) -> object:
 
 def _try_except(frame: Frame, node: ast.Try) -> object:
     try:
-        signal = run(frame, node.body)
+        with _handling(frame.trace, bool(node.handlers)):
+            signal = run(frame, node.body)
     except (JitgradError, NeedStatic):
         raise  # these are for the user, not for the function
     except BaseException as error:
@@ -338,7 +314,17 @@ def _try_except(frame: Frame, node: ast.Try) -> object:
             if isinstance(error, kinds):
                 return _handle(frame, handler, error)
         raise
-    return run(frame, node.orelse) if signal is None else signal
+    return go_on(frame.trace, signal, lambda: run(frame, node.orelse))
+
+
+@contextmanager
+def _handling(trace, has_handlers: bool) -> Iterator[None]:
+    """Exceptions that are raised inside are seen by handlers."""
+    trace.handlers += has_handlers
+    try:
+        yield
+    finally:
+        trace.handlers -= has_handlers
 
 
 def _handle(frame: Frame, handler: ast.ExceptHandler, error: BaseException) -> object:
@@ -348,8 +334,7 @@ def _handle(frame: Frame, handler: ast.ExceptHandler, error: BaseException) -> o
     try:
         return run(frame, handler.body)
     finally:
-        holder = frame.holder(handler.name)
-        holder.vars.pop(handler.name, None)
+        frame.holder(handler.name).set(handler.name, MISSING)
 
 
 @statement(ast.With)

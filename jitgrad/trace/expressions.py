@@ -52,11 +52,8 @@ def constant(frame: Frame, node: ast.Constant) -> object:
 
 @expression(ast.Name)
 def name(frame: Frame, node: ast.Name) -> object:
-    try:
-        return frame.vars[node.id]
-    except KeyError:
-        at(frame, node)
-        return frame.lookup(node.id)
+    at(frame, node)
+    return frame.lookup(node.id)
 
 
 @expression(ast.Attribute)
@@ -141,7 +138,7 @@ def is_run_time(frame: Frame, x: object) -> bool:
 
 
 def truth(frame: Frame, node: ast.AST, x: object, use: str) -> bool:
-    """The truth of a value where it steers the evaluation. Regions for run-time values will start here."""
+    """The truth of a value where it must be known while tracing."""
     if isinstance(x, Expr):
         if x.ndim and not all(isinstance(n, int) and n == 1 for n in x.type.shape):
             raise ValueError(
@@ -157,49 +154,15 @@ def truth(frame: Frame, node: ast.AST, x: object, use: str) -> bool:
     return bool(x)
 
 
-_CHOICE = "np.where(condition, a, b) computes both and selects"
 _WAYS_OUT = {
-    "an `if`": _CHOICE, "a conditional expression": _CHOICE,
-    "a `case`": "use np.where, or match on what is known while tracing",
-    "a `while`": "write the loop with a fixed number of steps, or with array operations",
+    "the `if` of a comprehension": "write a loop, or compute all elements and select with np.where",
+    "a `case`": "use `if` and `elif`, or match on what is known while tracing",
     "an `assert`": "check it before the call, or test what is known while tracing, such as `x.ndim`",
-    "`and` or `or`": "use np.logical_and and np.logical_or, or `&` and `|`",
-    "a chained comparison": "write `(a < b) & (b < c)`",
 }  # fmt: skip
 
 
-@expression(ast.BoolOp)
-def boolean(frame: Frame, node: ast.BoolOp) -> object:
-    stop = isinstance(node.op, ast.Or)
-    for operand in node.values[:-1]:
-        x = evaluate(frame, operand)
-        if truth(frame, operand, x, "`and` or `or`") is stop:
-            return x
-    return evaluate(frame, node.values[-1])
-
-
-@expression(ast.IfExp)
-def conditional(frame: Frame, node: ast.IfExp) -> object:
-    test = truth(frame, node.test, evaluate(frame, node.test), "a conditional expression")
-    return evaluate(frame, node.body if test else node.orelse)
-
-
-@expression(ast.Compare)
-def compare(frame: Frame, node: ast.Compare) -> object:
-    left = evaluate(frame, node.left)
-    result: object = True
-    last = len(node.ops) - 1
-    for k, (op, right_node) in enumerate(zip(node.ops, node.comparators, strict=True)):
-        right = evaluate(frame, right_node)
-        at(frame, node)
-        result = _compare(frame, op, left, right)
-        if k < last and not truth(frame, node, result, "a chained comparison"):
-            return result
-        left = right
-    return result
-
-
-def _compare(frame: Frame, op: ast.cmpop, left: object, right: object) -> object:
+def compared(frame: Frame, op: ast.cmpop, left: object, right: object) -> object:
+    """One comparison."""
     if isinstance(op, ast.Is | ast.IsNot):
         return (left is right) is isinstance(op, ast.Is)
     if isinstance(op, ast.In | ast.NotIn):
@@ -218,7 +181,7 @@ def _equal(frame: Frame, left: object, right: object) -> bool:
     if not (holds_expr(left) or holds_expr(right)):
         return bool(left == right)
     return len(left) == len(right) and all(
-        a is b or frame.trace.truth_of(_compare(frame, ast.Eq(), a, b)) for a, b in zip(left, right, strict=True)
+        a is b or frame.trace.truth_of(compared(frame, ast.Eq(), a, b)) for a, b in zip(left, right, strict=True)
     )
 
 

@@ -8,8 +8,12 @@ from collections.abc import Callable
 
 from jitgrad.errors import TraceError, UnsupportedError
 from jitgrad.ir.graph import Loc, Value
-from jitgrad.ops.symbolic import Expr, current
+from jitgrad.ops.symbolic import Expr, NeedStatic, current
+from jitgrad.trace.aliases import Pending
+from jitgrad.trace.exits import Exit, go_on
 from jitgrad.trace.externals import Externals
+from jitgrad.trace.journal import MISSING, regions
+from jitgrad.trace.liveness import live_after
 from jitgrad.trace.source import Scope, Source
 from jitgrad.trace.static import demand, fold, static_argument
 
@@ -49,6 +53,10 @@ class Trace:
     def __init__(self, builder, call: Callable):
         self.externals = Externals(builder)
         self.depth = 0
+        self.frames: list[Frame] = []  # of the functions that are running
+        self.handlers = 0  # `try` statements that are running
+        self.sealed: dict[int, object] = {}
+        self.solutions: dict[tuple, object] = {}  # what is known of loops from tracing them before
         self.elementwise = False  # inside a function for scalars that is applied to arrays
         self.call = call
 
@@ -63,25 +71,36 @@ class Trace:
         """Whether a value can't be known while tracing, also not by making an argument static."""
         return fold(x) is None and static_argument(x.value, self.hidden_values()) is None
 
+    def settle(self, x: Expr, use: str) -> None:
+        """Ask for the int argument to be static that decides what `x` is, if there is one."""
+        argument = static_argument(x.value, self.hidden_values())
+        if argument is not None:
+            raise NeedStatic(argument, use)
+
     def known(self, x: Expr) -> object:
         """What `x` is, if that is known while tracing; else None."""
         return fold(x)
 
+    def seal(self, container: object) -> None:
+        """Refuse later changes of a container: which one it is depends on a branch or loop."""
+        self.sealed[id(container)] = container
+
+    def check_unsealed(self, container: object) -> None:
+        """
+        Raises:
+            TraceError: the container must not be changed.
+        """
+        if id(container) in self.sealed:
+            kind = type(container).__name__
+            raise TraceError(
+                f"a {kind} is changed which may be the same as another one, depending on how a branch or loop before "
+                f"went; make a new {kind} in place of changing it",
+                current().loc.syntax_location(),
+            )
+
     def truth_of(self, x: object) -> bool:
         """The truth of a value, where Python needs to know it."""
         return bool(self.demand(x, "a truth value"))
-
-
-class Return:
-    """A statement's signal that the function returns."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: object):
-        self.value = value
-
-
-BREAK, CONTINUE = object(), object()
 
 
 class Frame:
@@ -96,11 +115,13 @@ class Frame:
         first: the first argument, for `super()`.
         is_class: a class body, whose names methods don't see.
         is_comprehension: its walrus targets belong to the frame around.
+        home: the builder that it was made in.
+        node: what is evaluated in it.
     """
 
     __slots__ = (
-        "first", "function", "is_class", "is_comprehension", "name", "owner", "parent", "scope", "source",
-        "trace", "vars",
+        "first", "function", "home", "is_class", "is_comprehension", "name", "node", "owner", "parent", "scope",
+        "source", "trace", "vars",
     )  # fmt: skip
 
     def __init__(self, trace: Trace, source: Source, scope: Scope, parent, function, name: str):
@@ -111,6 +132,8 @@ class Frame:
         self.first = None if parent is None else parent.first
         self.is_class = False
         self.is_comprehension = False
+        self.home = current()
+        self.node: ast.AST | None = None
 
     def loc(self, node: ast.AST) -> Loc:
         return self.source.loc(node, self.name)
@@ -125,7 +148,8 @@ class Frame:
         found = self.holder(name)
         if found is not None:
             try:
-                return found.vars[name]
+                value = found.vars[name]
+                return value.read(repr(name)) if isinstance(value, Pending) else value
             except KeyError:
                 pass
             if found is not self:
@@ -176,7 +200,17 @@ class Frame:
                 "return the "
                 "value from the function instead",
             )  # fmt: skip
-        holder.vars[name] = value
+        holder.set(name, value)
+
+    def set(self, name: str, value: object) -> None:
+        """Give a variable a value, or none (`MISSING`); the region that is traced notes what it was."""
+        region = next(regions(self.home), None)
+        if region is not None:
+            region.note_binding(self, name)
+        if value is MISSING:
+            self.vars.pop(name, None)
+        else:
+            self.vars[name] = value
 
     def unbind(self, name: str, node: ast.AST) -> None:
         """`del name`."""
@@ -185,7 +219,7 @@ class Frame:
             raise self.error(node, f"the variable {name!r} of another function is deleted; leave that to its owner")
         if name not in holder.vars:
             raise NameError(f"name {name!r} is not defined")
-        del holder.vars[name]
+        holder.set(name, MISSING)
 
 
 def evaluate(frame: Frame, node: ast.expr) -> object:
@@ -199,13 +233,15 @@ def evaluate(frame: Frame, node: ast.expr) -> object:
 
 def run(frame: Frame, body: list[ast.stmt]) -> object:
     """Run statements; the signal of a `return`, `break` or `continue`, or None."""
-    for node in body:
+    for k, node in enumerate(body, start=1):
         current().loc = frame.source.loc(node, frame.name)
         try:
             handler = STATEMENTS[type(node)]
         except KeyError:
             raise _unknown(frame, node) from None
         signal = handler(frame, node)
+        if isinstance(signal, Exit) and k < len(body):
+            return go_on(frame.trace, signal, lambda rest=body[k:]: run(frame, rest), live_after(frame, body[-1]))
         if signal is not None:
             return signal
     return None

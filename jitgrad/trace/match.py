@@ -23,7 +23,7 @@ def match(frame: Frame, node: ast.Match) -> object:
             continue
         for name, value in captured.items():
             frame.bind(name, value, case.pattern)
-        if case.guard is None or truth(frame, case.guard, evaluate(frame, case.guard), "an `if`"):
+        if case.guard is None or truth(frame, case.guard, evaluate(frame, case.guard), "a `case`"):
             return run(frame, case.body)
     return None
 

@@ -47,7 +47,7 @@ def _delattr(frame, obj, name):
 
 @builtin(vars)
 def _vars(frame, *args):
-    return attributes.load(frame, args[0], "__dict__") if args else dict(frame.vars)
+    return attributes.load(frame, args[0], "__dict__") if args else {name: frame.lookup(name) for name in frame.vars}
 
 
 # Functions that copy objects; those of outside objects are copied by way of what the trace sees of them.

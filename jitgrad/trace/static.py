@@ -112,7 +112,7 @@ def inputs_of(value: Value) -> set[Value]:
             continue
         seen.add(v)
         node = producer(v)
-        if node is None:
+        if node is None or node.regions:
             found.add(v)
         else:
             stack.extend(a for a in node.args if isinstance(a, Value))
@@ -122,7 +122,7 @@ def inputs_of(value: Value) -> set[Value]:
 def static_argument(value: Value, hidden: set[Value]) -> Value | None:
     """The integer argument that, made static, makes the value known while tracing, or None."""
     leaves = inputs_of(value)
-    if not leaves or leaves & hidden:
+    if not leaves or leaves & hidden or any(_loop_of(v) is not None or producer(v) is not None for v in leaves):
         return None
     if all(v.type.ndim == 0 and v.type.dtype.kind in "biu" for v in leaves):
         return min(leaves, key=lambda v: v.name or "")
@@ -150,7 +150,35 @@ def require_static(value: Value, use: str, hidden: set[Value], way_out: str = ""
     if argument is not None:
         raise NeedStatic(argument, use)
     message = f"{use} needs {describe(value)}, which is known at run time only"
-    raise TraceError(f"{message}; {way_out or _WAY_OUT}", current().loc.syntax_location())
+    message, place = f"{message}; {way_out or _WAY_OUT}", current().loc.syntax_location()
+    loops = {_loop_of(v) for v in inputs_of(value)} - {None}
+    if not loops:
+        raise TraceError(message, place)
+    builder = current()
+    while builder not in loops:
+        builder = builder.parent
+    raise NeedUnrolled(message, place, builder)
+
+
+class NeedUnrolled(TraceError):
+    """Python needs a number that is known only if a loop is unrolled: that of the region `loop`."""
+
+    def __init__(self, message: str, place: tuple, loop: Builder):
+        super().__init__(message, place)
+        self.loop = loop
+
+
+def is_of_other_loop(error: Exception) -> bool:
+    """Whether an error asks for another loop to be unrolled than one that starts here."""
+    return isinstance(error, NeedUnrolled) and error.loop.parent is not current()
+
+
+def _loop_of(value: Value) -> Builder | None:
+    """The region that a value is a param of."""
+    builder = current()
+    while builder is not None and value not in builder.made:
+        builder = builder.parent
+    return None if builder is None or producer(value) is not None else builder
 
 
 _WAY_OUT = (

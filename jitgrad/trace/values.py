@@ -19,6 +19,7 @@ from jitgrad.ops.registry import METHODS
 from jitgrad.ops.shape import reshape, transpose
 from jitgrad.ops.symbolic import Expr, current
 from jitgrad.trace.arrays import ReadOnlyMark, as_array
+from jitgrad.trace.journal import can_read, is_within, regions, stamps
 
 
 def plain(x: object) -> object:
@@ -103,11 +104,21 @@ class Cell(Expr):
         super().__init__(value)
         self.builder = current()
         self.frozen = frozen
-        self._version = 0
+        self._version = next(stamps)
 
     def stamp(self) -> int:
-        """A number that changes with each write."""
+        """A number that changes with each write, and is never used again for another state."""
         return self._version
+
+    def root(self) -> Cell:
+        """The cell that holds the elements."""
+        return self
+
+    def state(self) -> tuple[Value, int]:
+        return self._value, self._version
+
+    def set_state(self, value: Value, version: int) -> None:
+        self._value, self._version = value, version
 
     contiguous = True  # in row-major order, so that another shape of it is a view
 
@@ -115,13 +126,19 @@ class Cell(Expr):
         """Make `new` the array's value."""
         self.check_writable()
         _keep_name(new.value, self._value)
-        self._value = new.value
-        self._version += 1
+        self.put(new.value)
+
+    def put(self, value: Value) -> None:
+        """Make `value` the array's value; the region that is traced notes what it was."""
+        region = next(regions(self.builder), None)
+        if region is not None:
+            region.note_write(self)
+        self.set_state(value, next(stamps))
 
     def check_writable(self) -> None:
         if self.frozen is not None:
             refuse(self.frozen)
-        if current() is not self.builder:
+        if not is_within(self.builder):
             refuse(
                 "an array of the function around is written to inside a function that is differentiated by "
                 "itself; "
@@ -279,28 +296,33 @@ class View(Cell):
         write: makes the base's new value of the base's and this array's new one; None if it can't be written.
     """
 
-    __slots__ = ("_seen", "base", "contiguous", "read", "write")
+    __slots__ = ("_home", "_seen", "base", "contiguous", "read", "write")
 
     def __init__(self, base: Cell, value: Expr, read: Callable, write: Callable | None, contiguous: bool):
         super().__init__(value.value)
         self.base, self.read, self.write, self.contiguous = base, read, write, contiguous
-        self._seen = base.stamp()
+        self._remember(value.value)
+
+    def _remember(self, value: Value) -> None:
+        """This is the value as long as the base isn't written, and where the builder can be read that made it."""
+        self._value, self._seen, self._home = value, self.base.stamp(), current()
 
     @property
     def value(self) -> Value:
-        now = self.base.stamp()
-        if now == self._seen:
+        if self.base.stamp() == self._seen and can_read(self._home):
             return self._value
-        if self.frozen is not None:
+        if self.frozen is not None and self.base.stamp() != self._seen:
             refuse(self.frozen)
         new = self.read(plain(self.base)).value
         _keep_name(new, self._value)
-        if current() is self.builder:
-            self._value, self._seen = new, now
+        self._remember(new)
         return new
 
     def stamp(self) -> int:
         return self.base.stamp()
+
+    def root(self) -> Cell:
+        return self.base.root()
 
     def check_writable(self) -> None:
         if self.frozen is not None:
@@ -313,7 +335,7 @@ class View(Cell):
         self.check_writable()
         _keep_name(new.value, self._value)
         self.base.store(self.write(plain(self.base), new))
-        self._value, self._seen = new.value, self.base.stamp()
+        self._remember(new.value)
 
 
 def refuse(message: str) -> None:

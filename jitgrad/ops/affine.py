@@ -2,13 +2,13 @@
 
 The question that decides about memory: can a later iteration write the element that is read here? For subscripts and
 loop bounds that are sums of loop indices it is answered by Fourier-Motzkin elimination (Dantzig & Eaves,
-Fourier-Motzkin elimination and its dual, 1973), over the rationals, so "no" is certain and "yes" is a maybe.
+Fourier-Motzkin elimination and its dual, 1973), so "no" is certain and "yes" is a maybe.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from fractions import Fraction
+from collections.abc import Callable, Hashable, Iterable
+from math import gcd
 
 from jitgrad.ir.graph import Arg, Const, Node, Value
 
@@ -26,14 +26,14 @@ class Form(dict):
     def __sub__(self, other: Form) -> Form:
         return self.plus(other, -1)
 
-    def plus(self, other: Form, factor: int | Fraction) -> Form:
+    def plus(self, other: Form, factor: int) -> Form:
         """This plus another times a factor."""
         out = Form(self)
         for symbol, c in other.items():
             out[symbol] = out.get(symbol, 0) + factor * c
         return Form((s, c) for s, c in out.items() if c)
 
-    def times(self, factor: int | Fraction) -> Form:
+    def times(self, factor: int) -> Form:
         return Form((s, c * factor) for s, c in self.items() if factor)
 
 
@@ -77,33 +77,35 @@ def trips_of(arg: Arg, maker: Callable[[Value], Node | None], leaf: Callable[[Va
 
 def possible(inequalities: list[Form], equalities: list[Form]) -> bool:
     """Whether all of `form >= 0` and `form == 0` may hold at once; False is certain."""
-    rows = {frozenset(f.items()) for f in [*inequalities, *equalities, *(e.times(-1) for e in equalities)]}
+    rows = _distinct([*inequalities, *equalities, *(e.times(-1) for e in equalities)])
     while True:
-        rows = {r for r in rows if r}
-        symbols = {s for row in rows for s, _ in row if s != ONE}
-        if any(len(row) == 1 and ONE in dict(row) and dict(row)[ONE] < 0 for row in rows):
+        if any(row.get(ONE, 0) < 0 and len(row) == 1 for row in rows):
             return False
-        if not symbols:
+        symbols = dict.fromkeys(s for row in rows for s in row if s != ONE)
+        if not symbols or len(rows) > LARGEST:
             return True
-        if len(rows) > LARGEST:
-            return True
-        rows = _eliminate(rows, min(symbols, key=lambda s: (_cost(rows, s), str(s))))
+        rows = _eliminate(rows, min(symbols, key=lambda s: _cost(rows, s)))
 
 
-def _cost(rows: set[frozenset], symbol: Hashable) -> int:
-    signs = [dict(row)[symbol] > 0 for row in rows if symbol in dict(row)]
+def _distinct(rows: Iterable[Form]) -> list[Form]:
+    """The inequalities in lowest terms, each once. Symbols are integers, so a constant may be rounded down."""
+    out: dict[frozenset, Form] = {}
+    for row in rows:
+        factor = gcd(*(c for s, c in row.items() if s != ONE))
+        if factor > 1:
+            row = Form((s, c // factor) for s, c in row.items() if c // factor)
+        out.setdefault(frozenset(row.items()), row)
+    return [row for row in out.values() if row]
+
+
+def _cost(rows: list[Form], symbol: Hashable) -> int:
+    signs = [row[symbol] > 0 for row in rows if symbol in row]
     return signs.count(True) * signs.count(False)
 
 
-def _eliminate(rows: set[frozenset], symbol: Hashable) -> set[frozenset]:
+def _eliminate(rows: list[Form], symbol: Hashable) -> list[Form]:
     """The inequalities that follow for the other symbols."""
-    lower, upper, out = [], [], set()
-    for row in rows:
-        form = Form(row)
-        c = form.pop(symbol, 0)
-        if not c:
-            out.add(row)
-        else:
-            (lower if c > 0 else upper).append(form.times(Fraction(1, abs(c))))
-    out.update(frozenset((a + b).items()) for a in lower for b in upper)
-    return out
+    lower = [row for row in rows if row.get(symbol, 0) > 0]
+    upper = [row for row in rows if row.get(symbol, 0) < 0]
+    rest = [row for row in rows if symbol not in row]
+    return _distinct([*rest, *(a.times(-b[symbol]).plus(b, a[symbol]) for a in lower for b in upper)])

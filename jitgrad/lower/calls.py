@@ -1,0 +1,56 @@
+"""Lowering of calls, and of the functions that are called.
+
+Each function takes one number more, the address of the stack where the program began. A recursion that goes too deep
+raises before the stack ends, where the process would die.
+"""
+
+from __future__ import annotations
+
+from jitgrad.ir.function import Function, callee
+from jitgrad.ir.graph import Node, Value
+from jitgrad.ir.types import INT64, Type
+from jitgrad.lower.lowering import Lowering, lowers
+from jitgrad.lower.regions import given
+from jitgrad.ops.control import check
+from jitgrad.ops.flow import add_call
+from jitgrad.ops.memory import stack_address
+from jitgrad.ops.symbolic import Expr, as_arg, current
+
+STACK = 4 << 20  # bytes: half of what a thread has on Linux, and the main one on macOS
+
+
+@lowers("call")
+def _call(self: Lowering, node: Node) -> None:
+    function = _lowered(self, callee(node))
+    stack = current().emit(stack_address, (), {}).value if self.stack is None else self.stack
+    args = given(self, node.args)
+    outs = {o: Value(Type(o.type.dtype), o.name) for o in node.outs if not o.type.shape}
+    for old, new in outs.items():
+        self.set_scalar(old, Expr(new))
+    outs |= {o: Value(self.type(o.type), o.name) for o in node.outs if o.type.shape}
+    add_call(function, (stack, *args), tuple(outs[o] for o in node.outs))
+    sources = {result: args[k] for k, result in callee(node).updates.items()}
+    for j, out in enumerate(node.outs):
+        if out.type.shape:
+            roots = self.roots(sources[j]) if j in sources else ()
+            self.arrays[out] = self.shared(outs[out], frozenset((outs[out], *roots)))
+
+
+def _lowered(self: Lowering, function: Function) -> Function:
+    """The function over elements and buffers; each is made once, and so calls itself."""
+    if function in self.functions:
+        return self.functions[function]
+    updates = {k + 1: j for k, j in function.updates.items()}
+    new = self.functions[function] = Function(function.name, updates=updates, loc=function.loc)
+    inner = Lowering(function.block, self.functions, function.updates)
+    inner.stack = Value(Type(INT64), "stack")
+    block = inner.run(lambda: _check_stack(inner.stack, function))
+    block.params = (inner.stack, *block.params)
+    new.block = block
+    return new
+
+
+def _check_stack(stack: Value, function: Function) -> None:
+    depth = Expr(stack) - current().emit(stack_address, (), {})
+    attrs = {"message": f"maximum recursion depth exceeded in {function.name}", "where": str(function.loc), "sides": ()}
+    current().emit(check, (as_arg(depth < STACK),), attrs)

@@ -1,0 +1,273 @@
+"""What is certain about integers: lengths, the indices of loops, and what conditions say where they hold.
+
+Integers of the program are of 64 bits and wrap around, sums in `jitgrad.ops.affine` don't. So an integer is taken for a
+sum only if it can't become so large. Lengths can't, for lack of memory; numbers of iterations can't, for lack of time;
+an integer that the caller passes may be anything, and stands for itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from jitgrad.ir.graph import Arg, Block, Const, Node, Value
+from jitgrad.ir.types import INT64
+from jitgrad.ops.affine import ONE, Form, constant, possible
+from jitgrad.ops.flow import for_, slots, while_
+
+LONGEST = 1 << 48  # an axis
+MOST_TRIPS = 1 << 50  # a loop of as many iterations takes days
+LARGEST = 1 << 62  # what certainly has not wrapped around
+
+COMPARISONS = frozenset(("less", "less_equal", "greater", "greater_equal", "equal", "not_equal"))
+OPPOSITE = {
+    "less": "greater_equal", "less_equal": "greater", "greater": "less_equal", "greater_equal": "less",
+    "equal": "not_equal", "not_equal": "equal",
+}  # fmt: skip
+AND, OR, NOT = ("logical_and", "bitwise_and"), ("logical_or", "bitwise_or"), ("logical_not", "invert")
+
+
+class Bounds:
+    """The integers of a program as sums, and what holds at the place that is looked at.
+
+    Attributes:
+        maker: the node that a value was made by, regions included.
+        loop: for the index of a counted loop, the loop.
+        grown: for an integer that a loop changes by a constant in each iteration: (start, step, loop).
+    """
+
+    def __init__(self, block: Block):
+        self.maker: dict[Arg, Node] = {out: node for node in block.walk() for out in node.outs}
+        self.loop: dict[Arg, Node] = {}
+        self.grown: dict[Arg, tuple[Arg, int, Node]] = {}
+        self._same: dict[Arg, Value] = {}  # for a param of a test that of the body
+        self._sizes: dict[Arg, int | None] = {}
+        self._forms: dict[Arg, Form] = {}
+        self._facts: list[Form] = []
+        for node in block.walk():
+            self._note_loop(node)
+
+    def _note_loop(self, node: Node) -> None:
+        if node.op is for_:
+            self.loop[node.regions[0].params[0]] = node
+        if node.op in (for_, while_):
+            for slot in slots(node):
+                self._same.update((p, slot.params[-1]) for p in slot.params[:-1])
+                step = self._step(slot.results[0], slot.params[-1])
+                if step is not None:
+                    self.grown[slot.params[-1]] = (slot.init, step, node)
+
+    def _step(self, result: Arg, param: Value) -> int | None:
+        node = self.maker.get(result)
+        if node is None or not _is_int64(param) or node.op.name not in ("add", "subtract") or param not in node.args:
+            return None
+        other = node.args[1 if node.args[0] is param else 0]
+        if not isinstance(other, Const) or (node.op.name == "subtract" and node.args[0] is not param):
+            return None
+        return int(other.value) if node.op.name == "add" else -int(other.value)
+
+    # Integers as sums.
+    def size(self, arg: Arg) -> int | None:
+        """The largest absolute value that an integer can have; None if it may have wrapped around, or be anything."""
+        if isinstance(arg, Const):
+            return abs(int(arg.value)) if arg.type.dtype.kind in "iu" else None
+        if arg not in self._sizes:
+            self._sizes[arg] = None  # what depends on itself is unknown
+            size = self._size(arg)
+            self._sizes[arg] = size if size is not None and size < LARGEST else None
+        return self._sizes[arg]
+
+    def _size(self, arg: Value) -> int | None:
+        if arg.type.shape or not _is_int64(arg):
+            return None
+        if arg in self.loop:
+            return MOST_TRIPS
+        if arg in self._same:
+            return self.size(self._same[arg])
+        if arg in self.grown:
+            start, step, _ = self.grown[arg]
+            start = self.size(start)
+            return None if start is None else start + abs(step) * MOST_TRIPS
+        node = self.maker.get(arg)
+        if node is None:
+            return None
+        if node.op.name == "axis_length" or _is_count(node):
+            return LONGEST
+        sizes = [self.size(a) for a in (node.args[1:] if node.op.name == "where" else node.args)]
+        if None in sizes:
+            return None
+        return _SIZES[node.op.name](*sizes) if node.op.name in _SIZES else None
+
+    def form(self, arg: Arg) -> Form:
+        """An integer as a sum."""
+        if isinstance(arg, Const):
+            return constant(int(arg.value))
+        if arg not in self._forms:
+            self._forms[arg] = self._form(arg)
+        return self._forms[arg]
+
+    def _form(self, arg: Value) -> Form:
+        if arg in self._same:
+            return self.form(self._same[arg])
+        node = self.maker.get(arg)
+        if self.size(arg) is not None:
+            if arg in self.grown:
+                start, step, loop = self.grown[arg]
+                return self.form(start) + self._number(loop).times(step)
+            name = node.op.name if node is not None else ""
+            if name == "negative":
+                return self.form(node.args[0]).times(-1)
+            if name in ("add", "subtract", "multiply"):
+                left, right = map(self.form, node.args)
+                if name != "multiply":
+                    return left.plus(right, 1 if name == "add" else -1)
+                for a, b in ((left, right), (right, left)):
+                    if not a.keys() - {ONE}:
+                        return b.times(a.get(ONE, 0))
+        return Form({arg: 1})
+
+    def _number(self, loop: Node) -> Form:
+        """How many iterations of a loop lie behind."""
+        return Form({loop.regions[0].params[0] if loop.op is for_ else loop: 1})
+
+    # What holds.
+    @contextmanager
+    def supposing(self, condition: Arg | None = None, outcome: bool = True) -> Iterator[None]:
+        """What is learnt inside is forgotten afterwards; a condition is known to begin with."""
+        before = list(self._facts)
+        if condition is not None:
+            self.learn(condition, outcome)
+        yield
+        self._facts = before
+
+    def learn(self, condition: Arg, outcome: bool = True) -> None:
+        """From here on the condition is known to be true, or false."""
+        node = self.maker.get(condition)
+        if node is None:
+            return
+        name = node.op.name
+        if name in NOT and node.args[0].type.dtype.kind == "b":
+            self.learn(node.args[0], not outcome)
+        elif name in (AND if outcome else OR):
+            for arg in node.args:
+                self.learn(arg, outcome)
+        elif name in COMPARISONS and are_integers(node):
+            less = self.form(node.args[1]) - self.form(node.args[0])
+            new = self._facts_of(name if outcome else OPPOSITE[name], less)
+            self._facts += [f for f in new if f not in self._facts]
+
+    def _facts_of(self, name: str, less: Form) -> list[Form]:
+        """What is not negative if a comparison holds; `less` is its right side minus its left side."""
+        more = less.times(-1)
+        if name == "not_equal":
+            return [f - constant(1) for f in (less, more) if self.is_certain(f)][:1]
+        return {
+            "less": [less - constant(1)], "less_equal": [less], "greater": [more - constant(1)],
+            "greater_equal": [more], "equal": [less, more],
+        }[name]  # fmt: skip
+
+    def decide(self, node: Node) -> bool | None:
+        """How a comparison of integers comes out, if that is certain."""
+        less = self.form(node.args[1]) - self.form(node.args[0])
+        for outcome, name in ((True, node.op.name), (False, OPPOSITE[node.op.name])):
+            more = less.times(-1)
+            if name == "not_equal":
+                if self.is_certain(less - constant(1)) or self.is_certain(more - constant(1)):
+                    return outcome
+            elif all(map(self.is_certain, self._facts_of(name, less))):
+                return outcome
+        return None
+
+    def is_certain(self, form: Form) -> bool:
+        """Whether a sum is certainly not negative."""
+        if not form.keys() - {ONE}:
+            return form.get(ONE, 0) >= 0
+        return not possible([*self._about(form), form.times(-1) - constant(1)], [])
+
+    def _about(self, form: Form) -> list[Form]:
+        """What is known that has to do with a sum, however far around."""
+        found: list[Form] = []
+        facts = list(self._facts)
+        symbols: set[object] = {ONE}
+        new = [s for s in form if s != ONE]
+        while new:
+            symbols.update(new)
+            for symbol in new:
+                found += self._nature(symbol)
+            found += [f for f in facts if not symbols.isdisjoint(f.keys() - {ONE})]
+            facts = [f for f in facts if symbols.isdisjoint(f.keys() - {ONE})]
+            new = list(dict.fromkeys(s for f in found for s in f if s not in symbols))
+        return found
+
+    def _nature(self, symbol: object) -> list[Form]:
+        """What is true of an integer by the way in which it is made."""
+        this = Form({symbol: 1})
+        if isinstance(symbol, Node):  # the number of an iteration of a `while`
+            return [this]
+        if symbol in self.loop:
+            return [this, self._trips(self.loop[symbol].args[0]) - this - constant(1)]
+        node = self.maker.get(symbol)
+        if node is None:
+            return []
+        name, args = node.op.name, node.args
+        if name == "axis_length":
+            return [this]
+        if name in ("maximum", "minimum") and _is_int64(symbol):
+            sign = 1 if name == "maximum" else -1
+            return [(this - self.form(a)).times(sign) for a in args if _is_int64(a)]
+        if name in ("floor_divide", "remainder") and all(map(_is_int64, args)):
+            return self._parts(name, this, *map(self.form, args))
+        return [this] if _is_count(node) else []
+
+    def _parts(self, name: str, this: Form, dividend: Form, divisor: Form) -> list[Form]:
+        """Of a quotient or remainder by a positive number, between what it lies."""
+        if name == "remainder":
+            return [this, divisor - this - constant(1)] if self._is_positive(divisor, this) else []
+        if divisor.keys() - {ONE} or divisor.get(ONE, 0) <= 0:
+            return []
+        rest = dividend - this.times(divisor[ONE])
+        return [rest, divisor - rest - constant(1)]
+
+    def _is_positive(self, form: Form, remainder: Form) -> bool:
+        """Whether a divisor is positive, as far as that can be told without looking at the remainder."""
+        known, self._facts = self._facts, [f for f in self._facts if f.keys().isdisjoint(remainder)]
+        positive = self.is_certain(form - constant(1))
+        self._facts = known
+        return positive
+
+    def _trips(self, arg: Arg) -> Form:
+        """A number of iterations, where there are some: of max(n, 0), n."""
+        node = self.maker.get(arg)
+        if node is not None and node.op.name == "maximum":
+            others = [a for a in node.args if not (isinstance(a, Const) and a.value <= 0)]
+            if len(others) == 1:
+                return self.form(others[0])
+        return self.form(arg)
+
+
+def are_integers(node: Node) -> bool:
+    """Whether a comparison is one of 64-bit integers."""
+    return all(_is_int64(a) and not a.type.shape for a in node.args)
+
+
+def _is_count(node: Node) -> bool:
+    """Whether a node counts what is true."""
+    return node.op.name == "sum" and node.args[0].type.dtype.kind == "b"
+
+
+def _is_int64(arg: Arg) -> bool:
+    return arg.type.dtype == INT64
+
+
+def _sum(a: int, b: int) -> int:
+    return a + b
+
+
+def _largest(a: int, b: int) -> int:
+    return max(a, b)
+
+
+_SIZES = {
+    "add": _sum, "subtract": _sum, "multiply": lambda a, b: a * b, "negative": lambda a: a,
+    "floor_divide": _largest, "remainder": _largest, "maximum": _largest, "minimum": _largest, "where": _largest,
+}  # fmt: skip

@@ -1,0 +1,204 @@
+"""What a loop carries is found by tracing its body until that doesn't change any more.
+
+The body is traced with what is known to change bound to params; what else has changed at its end is carried in the next
+try. Types join, so that `s = 0` may become a float. What can't be carried is undecided inside of the body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+from jitgrad.errors import TraceError
+from jitgrad.ir.graph import Value
+from jitgrad.ops.symbolic import current
+from jitgrad.trace.aliases import Undecided
+from jitgrad.trace.carries import Carry, ghost
+from jitgrad.trace.images import Fixed, Image, Imager
+from jitgrad.trace.journal import Region
+from jitgrad.trace.merge import Differs, Joiner, Slot, Spec
+from jitgrad.trace.regions import Contents, Elements, Outcome, Place, State, Variable, explore, joined
+from jitgrad.trace.values import Cell
+
+_TRIES = 10
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Part:
+    """A region of a loop as it was traced last: its outcome, its params, and what Python had for them."""
+
+    outcome: Outcome
+    params: list[Value]
+    objects: list[object]
+
+    def written(self, carry: Carry) -> Iterator[tuple[Cell, Slot]]:
+        """The arrays that the loop starts from, and writes to as no other name has them; with their slots."""
+        for slot, param, x in zip(carry.slots, self.params, self.objects, strict=True):
+            root = slot.root(0)
+            if root is not None and slot not in carry.inside and isinstance(x, Cell) and x.state()[0] is not param:
+                yield root, slot
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Solution:
+    """A loop that is traced.
+
+    Attributes:
+        carry: what it carries.
+        test: the region of a `while`'s condition, or None.
+        body: that of the body.
+        dead: variables that are bound in it, and not read after an iteration.
+    """
+
+    carry: Carry
+    test: Part | None
+    body: Part
+    dead: list[Variable]
+
+
+class Solver:
+    """Finds the solution of a loop.
+
+    Args:
+        trace: the running trace.
+        body: evaluates an iteration; gives results, of which `starts` says what they are before the first one.
+        starts: images of the results before the loop.
+        test: evaluates the condition of a `while`; or None.
+        is_live: whether a variable may be read in a later iteration, or after the loop.
+        key: what tells the loop from others.
+        runs: there is at least one iteration.
+    """
+
+    def __init__(
+        self,
+        trace,
+        body: Callable[[Region], tuple],
+        starts: list[Image],
+        test: Callable[[], object] | None,
+        is_live: Callable[[Variable], bool],
+        key: object,
+        runs: bool,
+    ):
+        self.trace, self.body, self.starts, self.test = trace, body, starts, test
+        self.is_live, self.runs = is_live, runs
+        self.key = (key, tuple(id(frame.node) for frame in trace.frames))
+        self.loc = current().loc
+        self.where = f"changes from {{}} to {{}} in the loop in line {self.loc.line}"
+        self.state = State.of(trace)
+        self.entry = Imager()
+
+    def solve(self) -> Solution:
+        """
+        Raises:
+            TraceError: there is none, or the body can't be traced.
+        """
+        known = self.trace.solutions.get(self.key)
+        if known is not None:
+            try:
+                return self._solve(self._start(known))
+            except TraceError:
+                pass
+        return self._solve(Carry([], [], [], self.state))
+
+    def _solve(self, carry: Carry) -> Solution:
+        for _ in range(_TRIES):
+            test = None if self.test is None else self._explore(carry, self._evaluate_test)
+            if test is not None and test.outcome.changes.keys() - {place.key for place, _ in carry.specs}:
+                raise self._error(
+                    "the condition of a `while` changes variables or arrays; use `while True:` and `if not ...: break`"
+                )
+            body = self._explore(carry, self.body)
+            new, dead = self._next(carry, test, body)
+            if new.signature() == carry.signature():
+                self.trace.solutions[self.key] = self._described(new)
+                return Solution(new, test, body, dead)
+            carry = new
+        raise self._error("the types of what this loop changes are different in each iteration")
+
+    def _error(self, message: str) -> TraceError:
+        return TraceError(message, self.loc.syntax_location())
+
+    def _evaluate_test(self, region: Region) -> tuple:
+        return (self.test(),)
+
+    def _explore(self, carry: Carry, build: Callable[[Region], tuple]) -> Part:
+        params = [Value(slot.type, slot.name) for slot in carry.slots]
+        objects: list[object] = []
+        current().loc = self.loc
+
+        def within(region: Region) -> tuple:
+            region.own(params)
+            made = carry.put(dict(zip(carry.slots, params, strict=True)), carry.inside, self.trace)
+            objects.extend(made[slot] for slot in carry.slots)
+            return build(region)
+
+        return Part(explore(self.trace, within, self.state), params, objects)
+
+    def _next(self, carry: Carry, test: Part | None, body: Part) -> tuple[Carry, list[Variable]]:
+        """What has to be carried, after a try."""
+        places: dict[object, Place] = {place.key: place for place, _ in carry.specs}
+        dead = []
+        for key, (place, _) in body.outcome.changes.items():
+            if isinstance(place, Variable) and not self.is_live(place):
+                dead.append(place)
+            else:
+                places.setdefault(key, place)
+        regions = [part.outcome.region for part in (test, body) if part is not None]
+        joiner = Joiner(lambda n: not any(n in region.made for region in regions))
+        order = sorted(places.values(), key=lambda p: (Elements, Contents, Variable).index(type(p)))
+        specs = [(place, self._join(joiner, place, body.outcome)) for place in order]
+        results = [self._join_result(joiner, *pair) for pair in zip(self.starts, body.outcome.results, strict=True)]
+        return Carry(specs, results, joiner.slots, self.state, regions, self.runs), dead
+
+    def _join(self, joiner: Joiner, place: Place, outcome: Outcome) -> Spec:
+        entry = place.image(self.entry)
+        return joined(joiner, place, entry, outcome.end(place, entry), self.where)
+
+    def _join_result(self, joiner: Joiner, start: Image, end: Image) -> Spec:
+        try:
+            return joiner.join(start, end)
+        except Differs as differs:
+            reason = f"is {differs.args[1]}, which can't be handed out of the loop in line {self.loc.line}"
+            return Fixed(Undecided(reason))
+
+    # What is known from an earlier trace of the same loop.
+    def _start(self, known: tuple[list, list[Image]]) -> Carry:
+        joiner = Joiner(lambda n: True)
+        specs: dict[object, tuple[Place, Spec]] = {}
+        for kind, k, name, image in known[0]:
+            place = self._place(kind, k, name)
+            if place is not None and place.key not in specs:
+                with suppress(Differs):
+                    specs[place.key] = (place, joiner.join(place.image(self.entry), image))
+        results = [self._join_result(joiner, *pair) for pair in zip(self.starts, known[1], strict=True)]
+        return Carry(list(specs.values()), results, joiner.slots, self.state)
+
+    def _described(self, carry: Carry) -> tuple[list, list[Image]]:
+        found = []
+        for place, spec in carry.specs:
+            for k, frame in enumerate(self.trace.frames):
+                name = _name_in(frame, place)
+                if name is not None:
+                    found.append((type(place), k, name, ghost(spec)))
+                    break
+        return found, [ghost(spec) for spec in carry.results]
+
+    def _place(self, kind: type, k: int, name: str) -> Place | None:
+        """The place that a description from another trace means."""
+        frame = self.trace.frames[k]
+        if kind is Variable:
+            return Variable(frame, name)
+        x = frame.vars.get(name)
+        if kind is Elements:
+            return Elements(x.root()) if isinstance(x, Cell) else None
+        return Contents(x) if id(x) in self.state.containers else None
+
+
+def _name_in(frame, place: Place) -> str | None:
+    """A variable of a frame by which a place is found."""
+    if isinstance(place, Variable):
+        return place.name if place.frame is frame else None
+    if isinstance(place, Elements):
+        return next((n for n, x in frame.vars.items() if isinstance(x, Cell) and x.root() is place.cell), None)
+    return next((n for n, x in frame.vars.items() if x is place.container), None)
