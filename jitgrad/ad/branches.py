@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jitgrad.ad.regions import active_captures, own_all
+from jitgrad.ad.regions import active_captures, own_all, without_checks
 from jitgrad.ad.sweep import REVERSES, Sweep
 from jitgrad.ir.graph import Block, Node, Value, substitute
 from jitgrad.ops.flow import add_node, carried, if_
@@ -34,7 +34,9 @@ def _reverse_if(sweep: Sweep, node: Node) -> None:
             inner.back(region.nodes)
             results = tuple(as_arg(inner.bars[x] if x in inner.bars else zeros_like(Expr(x))) for x in captures)
         sweep.masked |= inner.masked & captures.keys()
-        regions.append(substitute(Block((), [*inner.forward, *builder.nodes], results, region.name), {}))
+        regions.append(
+            substitute(Block((), [*without_checks(inner.forward), *builder.nodes], results, region.name), {})
+        )
     if captures:
         outs = add_node(if_, (node.args[0],), tuple(regions), carried(list(captures)))
         sweep.bars.update(zip(captures, outs, strict=True))

@@ -34,6 +34,7 @@ def jvp(block: Block, wrt: Sequence[int], outputs: Sequence[int]) -> Block:
     params = (*block.params, *seeds.values())
     return Block(params, builder.nodes, (*block.results, *tangents), f"{block.name}_jvp")
 
+
 # How calls are pushed forward: `push_on(push, node)` adds the node, or what stands for it, and notes the tangents.
 FORWARDS: dict[Op, Callable[[Push, Node], None]] = {}
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from jitgrad.ad.checkpoints import CHUNKED, in_chunks
-from jitgrad.ad.regions import active_captures, own_all, reach
+from jitgrad.ad.regions import active_captures, own_all, reach, without_checks
 from jitgrad.ad.residuals import Restored, restore
 from jitgrad.ad.stable import find_stable, with_rereads, without_rereads
 from jitgrad.ad.sweep import REVERSES, Sweep
@@ -154,7 +154,7 @@ def _body_back(
         for x in (*(loop.params[k] for k in useful), *captures):
             results.append(as_arg(inner.bars[x] if x in inner.bars else zeros_like(Expr(x))))
     ends = [*(loop.params[k] in inner.masked for k in useful), *(x in inner.masked for x in captures)]
-    block = without_rereads(Block(bars, [*inner.forward, *builder.nodes], tuple(results)))
+    block = without_rereads(Block(bars, [*without_checks(inner.forward), *builder.nodes], tuple(results)))
     block = substitute(block, {})
     return run(SIMPLIFY, block, nested=True), ends
 

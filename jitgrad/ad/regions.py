@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from jitgrad.ir.graph import Arg, Block, Node, Value, lengths, used
+from jitgrad.ops.flow import slots
+from jitgrad.ops.shape import axis_length
 from jitgrad.ops.symbolic import current
 
 
@@ -52,3 +54,40 @@ def active_captures(block: Block, results: Iterable[Arg], active: set[Value]) ->
     """The active values from outside that the given results of a region may depend on."""
     reached = reach(block, results, active)
     return [v for v in reads(block) if v in reached]
+
+
+def without_checks(nodes: list[Node], doubtful: set[Value] | None = None) -> list[Node]:
+    """Nodes that are to be run again, without the checks that the first run has made.
+
+    A condition of numbers that are computed of floats is checked again: the last bit may be another in the second run.
+    """
+    if doubtful is None:
+        doubtful = set()
+        _doubt(nodes, doubtful)
+    kept = []
+    for node in nodes:
+        if node.op.effect and not any(a in doubtful for a in node.args):
+            continue
+        if node.regions:
+            regions = tuple(
+                Block(r.params, without_checks(r.nodes, doubtful), r.results, r.name, r.notes) for r in node.regions
+            )
+            node = Node(node.op, node.args, node.outs, node.attrs, regions, node.loc)
+        kept.append(node)
+    return kept
+
+
+def _doubt(nodes: list[Node], doubtful: set[Value]) -> None:
+    """Find the integers and conditions that are computed of floats."""
+    for node in nodes:
+        while True:
+            before = len(doubtful)
+            for slot in slots(node) if node.regions else ():
+                if any(r in doubtful for r in slot.results) or slot.init in doubtful:
+                    doubtful.update((slot.out, *slot.params))
+            for region in node.regions:
+                _doubt(region.nodes, doubtful)
+            if len(doubtful) == before:
+                break
+        if not node.regions and node.op is not axis_length and any(a in doubtful or a.type.is_float for a in node.args):
+            doubtful.update(o for o in node.outs if o.type.dtype.kind in "iub")

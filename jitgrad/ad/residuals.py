@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jitgrad.ad.regions import reads
+from jitgrad.ad.regions import reads, without_checks
 from jitgrad.ad.scratch import written_before_read
 from jitgrad.ad.undo import Undo, find_undo, log_writes, put_back
 from jitgrad.ir.graph import Arg, Block, Const, Loc, Node, Value, substitute
@@ -117,7 +117,7 @@ class _Keeper:
             state.forward = [node]
             again, ends = self._counted(carried(node.args[1 : 1 + len(loop.params)]))
             env: dict[Value, Arg] = {}
-            current().extend(substitute(Block((), again, ()), env).nodes)
+            current().extend(substitute(Block((), without_checks(again), ()), env).nodes)
             ends = [env[e] for e in ends]
             finals = tuple(env[o] for o in again[-1].outs)
         for param, end in zip(self.entries[: len(self.kept)], ends, strict=False):

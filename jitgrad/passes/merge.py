@@ -45,7 +45,7 @@ class Merge:
         gone: the arrays of that block that are overwritten in it.
 
     Attributes:
-        node: both in one, if that costs no copies; its results are those of the first and those that only the second has.
+        node: both in one, if that costs no copies; its results are those of the first, then those that the second adds.
         env: what stands for values of the second.
         shared: what is done once in place of twice.
     """

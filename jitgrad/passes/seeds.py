@@ -45,7 +45,7 @@ def scaled_slots(node: Node, seed: Value, maker: dict[Arg, Node]) -> list[int] |
 
 
 def as_factor(node: Node, number: Value) -> tuple[Node, Value, list[Node]]:
-    """A loop that divides by a number as one that multiplies by the inverse; the inverse, and the nodes that make it."""
+    """A loop that divides by a number as one that multiplies by the inverse; with that, and the nodes that make it."""
     (body,) = node.regions
     if not all(n.op is div and n.args[1] is number is not n.args[0] for n in body.walk() if number in n.args):
         return node, number, []

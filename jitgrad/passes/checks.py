@@ -1,0 +1,286 @@
+"""Checks in front of loops, and in front of everything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from jitgrad.ir.function import callee, has_effect
+from jitgrad.ir.graph import Arg, Block, Const, Node, Value, used
+from jitgrad.ops.control import check
+from jitgrad.ops.flow import for_
+from jitgrad.ops.shape import greatest, least
+from jitgrad.ops.symbolic import Builder, Expr, as_arg, as_expr, building, current
+from jitgrad.passes.bounds import AND, MOST_TRIPS, OR, Bounds, are_integers
+from jitgrad.passes.invariants import Harmless
+from jitgrad.passes.rename import renamed
+
+STEEPEST = 1 << 11  # times MOST_TRIPS it does not wrap around
+
+
+def checks_before_loops(block: Block) -> Block:
+    """Do a check once for all iterations of a loop, where what it compares grows evenly: for the first and the last.
+
+    What holds at both ends of a line holds between them. Only checks that every iteration comes by are moved: none out
+    of a branch, nor out of a loop that may end early. What has failed may have been done by NumPy up to the iteration that
+    fails; nobody sees that.
+    """
+    return _Hoister(block).block(block)
+
+
+class _Hoister:
+    def __init__(self, block: Block):
+        self.bounds = Bounds(block)
+        self.harmless = Harmless(block)
+
+    def block(self, block: Block) -> Block:
+        nodes: list[Node] = []
+        for node in block.nodes:
+            if node.regions:
+                node = renamed(node, {}, tuple(map(self.block, node.regions)))
+                if node.op is for_:
+                    node = self.parted(node, nodes)
+            nodes.append(node)
+        return Block(block.params, nodes, block.results, block.name, block.notes)
+
+    def parted(self, node: Node, front: list[Node]) -> Node:
+        """The loop without the checks that can be done before it; these are put in front."""
+        (body,) = node.regions
+        if not any(inner.op is check for inner in body.nodes):
+            return node
+        loop, rest = _Loop(node, self.bounds, self.harmless), []
+        for inner in body.nodes:
+            new = loop.hoisted(inner) if inner.op is check else None
+            if new is None:
+                rest.append(inner)
+            else:
+                front += new
+                self.bounds.maker.update((out, n) for n in new for out in n.outs)
+        body = Block(body.params, rest, body.results, body.name, body.notes)
+        return renamed(node, {}, (body,))
+
+
+class _Loop:
+    """A loop whose checks are looked at.
+
+    Attributes:
+        trips: how many iterations it has.
+        maker: the node in its body that a value is made by.
+    """
+
+    def __init__(self, node: Node, bounds: Bounds, harmless: Harmless):
+        self.bounds, self.harmless = bounds, harmless
+        (body,) = node.regions
+        self.trips = node.args[0]
+        self.index, *params = body.params
+        self.maker = {out: inner for inner in body.nodes for out in inner.outs}
+        self.inside = {self.index, *params, *self.maker}
+        self._slopes: dict[Arg, int | None] = {}
+
+    # How a value depends on the index.
+    def slope(self, arg: Arg) -> int | None:
+        """By how much a value grows in an iteration; None if it does so unevenly."""
+        if not isinstance(arg, Value) or arg not in self.inside:
+            return 0
+        if arg not in self._slopes:
+            self._slopes[arg] = self._slope(arg)
+        return self._slopes[arg]
+
+    def _slope(self, arg: Value) -> int | None:
+        if arg is self.index:
+            return 1
+        if arg in self.bounds.grown:
+            return self.bounds.grown[arg][1]
+        node = self.maker.get(arg)
+        if node is None or not self.harmless.is_(node):
+            return None
+        slopes = [self.slope(a) for a in node.args]
+        if not any(slopes) and None not in slopes:
+            return 0
+        if None in slopes or node.op.name not in _LINEAR or not are_integers(node):
+            return None
+        if node.op.name != "multiply":
+            return _LINEAR[node.op.name](*slopes)
+        for slope, other in zip(slopes, node.args[::-1], strict=True):
+            if isinstance(other, Const):
+                return slope * int(other.value)
+        return None
+
+    def at(self, arg: Arg, place: Arg) -> Arg:
+        """What a value is in the iteration of a given number, computed in front of the loop."""
+        if self.slope(arg) == 0 and arg not in self.maker:
+            return arg
+        if arg is self.index:
+            return place
+        if arg in self.bounds.grown:
+            start, step, _ = self.bounds.grown[arg]
+            return as_arg(as_expr(start) + as_expr(place) * step)
+        node = self.maker[arg]
+        return as_arg(current().emit(node.op, tuple(self.at(a, place) for a in node.args), dict(node.attrs)))
+
+    # What a check compares.
+    def parts(self, ok: Arg) -> tuple[list[Arg], list[Arg]]:
+        """A condition, taken apart: numbers all of which must be positive for it to matter, and what must hold then."""
+        node = self.maker.get(ok)
+        if node is not None and node.op.name in OR:
+            for guard, rest in (node.args, node.args[::-1]):
+                made = self.maker.get(guard)
+                if made is not None and made.op.name == "less_equal" and made.args[1] == _ZERO:
+                    counts, holds = self.parts(rest)
+                    return [made.args[0], *counts], holds
+        if node is not None and node.op.name in AND:
+            sides = [self.parts(a) for a in node.args]
+            if not any(counts for counts, _ in sides):
+                return [], [h for _, holds in sides for h in holds]
+        return [], [ok]
+
+    def is_line(self, arg: Arg) -> bool:
+        """Whether an integer grows evenly, slowly enough, and certainly does not wrap around on the way."""
+        slope = self.slope(arg)
+        return slope == 0 or (slope is not None and abs(slope) <= STEEPEST and self.bounds.size(arg) is not None)
+
+    def is_even(self, holds: list[Arg]) -> bool:
+        """Whether comparisons hold in all iterations, if they hold in the first and in the last."""
+        below, above = set(), set()
+        lines = []
+        for ok in holds:
+            if self.slope(ok) == 0:
+                continue
+            node = self.maker.get(ok)
+            if node is None or node.op.name not in _SIDES or not are_integers(node):
+                return False
+            small, large = node.args if _SIDES[node.op.name] else node.args[::-1]
+            below.add(large)
+            above.add(small)
+            lines.append((small, large))
+        # What is compared from both sides with numbers that fit does not wrap around either, if it is no steeper than that.
+        enclosed = {v for v in below & above if self.slope(v) is not None and abs(self.slope(v)) <= STEEPEST}
+        return all(
+            all(self.is_line(v) or (v in enclosed and self.slope(w) == 0) for v, w in (pair, pair[::-1]))
+            for pair in lines
+        )
+
+    # Moving it.
+    def hoisted(self, node: Node) -> list[Node] | None:
+        """The nodes that do a check before the loop; None if it has to stay."""
+        counts, holds = self.parts(node.args[0])
+        known = all(self.slope(a) is not None for a in node.args[1:])
+        if not known or not self.is_even(holds) or not all(map(self.is_line, counts)):
+            return None
+        builder = Builder()
+        builder.loc = node.loc
+        with building(builder):
+            first, last, guards = self.span(counts)
+            places = [first] if all(self.slope(h) == 0 for h in holds) else [first, last]
+            for place in places:
+                ok = True
+                for h in holds:
+                    ok = ok & _condition(self.at(h, place))
+                if self.bounds.size(self.trips) is None and len(places) > 1:
+                    ok = ok & (as_expr(self.trips) <= MOST_TRIPS)
+                for guard in guards:
+                    ok = np.logical_or(as_expr(guard) <= 0, ok)
+                sizes = tuple(self.at(a, place) for a in node.args[1:])
+                if place is last and sizes and len(places) > 1:
+                    sizes = (self.first_outside(node, holds, first, sizes[0]), *sizes[1:])
+                builder.emit(check, (as_arg(ok), *sizes), dict(node.attrs))
+        return builder.nodes
+
+    def span(self, counts: list[Arg]) -> tuple[Arg, Arg, list[Arg]]:
+        """The first and the last iteration in which all counts are positive, and numbers that are positive if there is
+        such an iteration."""
+        first, last = 0, as_expr(self.trips) - 1
+        guards = [c for c in counts if self.slope(c) == 0]
+        for count in counts:
+            slope, start = self.slope(count), as_expr(self.at(count, _ZERO))
+            if slope > 0:
+                first = greatest(first, -start // slope + 1)
+            elif slope < 0:
+                last = least(last, (start - 1) // -slope)
+        if len(guards) == len(counts):
+            guards.append(self.trips)
+        else:
+            guards.append(as_arg(last - first + 1))
+        known = [g for g in guards if not (isinstance(g, Const) and g.value > 0)]
+        return as_arg(first), as_arg(last), known
+
+    def first_outside(self, node: Node, holds: list[Arg], first: Arg, otherwise: Arg) -> Arg:
+        """The first number out of range, for the message: NumPy's loop would have stopped there."""
+        slope = self.slope(node.args[1])
+        for ok in holds:
+            compared = self.maker.get(ok)
+            if compared is not None and compared.args[0] is node.args[1] and slope:
+                start, limit = (as_expr(self.at(a, first)) for a in compared.args)
+                if compared.op.name == "less" and slope > 0:
+                    return as_arg(limit if slope == 1 else start + (limit - start + (slope - 1)) // slope * slope)
+                if compared.op.name == "greater_equal" and slope < 0:
+                    steps = (start - limit) // -slope + 1
+                    return as_arg(limit - 1 if slope == -1 else start + steps * slope)
+        return otherwise
+
+
+_ZERO = Const.of(0)
+_LINEAR = {
+    "add": lambda a, b: a + b, "subtract": lambda a, b: a - b, "negative": lambda a: -a, "multiply": None,
+}  # fmt: skip
+_SIDES = {"less": True, "less_equal": True, "greater": False, "greater_equal": False}  # the smaller one comes first
+
+
+def _condition(arg: Arg) -> object:
+    return bool(arg.value) if isinstance(arg, Const) else Expr(arg)
+
+
+
+
+def checks_first(block: Block) -> Block:
+    """Move checks, and what they read, in front of everything else, in their order.
+
+    An exception in compiled code leaks the arrays that are alive, so a check had better be done before any is made. The
+    checks that depend on nothing but lengths thereby allocate nothing. Those in loops, branches and calls stay where they
+    are, and no check moves in front of them: the first that fails is the one to be raised.
+    """
+    maker = {out: node for node in block.nodes for out in node.outs}
+    wanted: set[Node] = set()
+
+    def want(node: Node) -> None:
+        stack = [node]
+        while stack:
+            node = stack.pop()
+            if node not in wanted:
+                wanted.add(node)
+                stack.extend(maker[v] for v in used(node) if v in maker)
+
+    for node in _movable(block):
+        if _is_scalar(node, maker):
+            want(node)
+    front = [node for node in block.nodes if node in wanted]
+    back = [node for node in block.nodes if node not in wanted]
+    return Block(block.params, front + back, block.results, block.name, block.notes)
+
+
+def _movable(block: Block) -> Iterator[Node]:
+    """The checks up to the first that is in a region, or in a function that is called."""
+    for node in block.nodes:
+        if not node.op.effect and has_effect(node):
+            return
+        if node.op.effect:
+            yield node
+
+
+def _is_scalar(node: Node, maker: dict[Value, Node]) -> bool:
+    """Whether all that a node depends on are numbers (and the lengths of parameters), computed without a loop."""
+    stack, seen = [node], set()
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        if node.regions or callee(node) is not None:
+            return False
+        for v in used(node):
+            if v in maker:
+                if v.type.shape:
+                    return False
+                stack.append(maker[v])
+    return True
