@@ -19,11 +19,12 @@ from jitgrad.passes import SIMPLIFY, run, split
 from jitgrad.passes.accumulate import accumulate
 from jitgrad.passes.cse import cse
 from jitgrad.passes.dce import dce
-from jitgrad.passes.hoist import hoist_checks
+from jitgrad.passes.decide import decide
+from jitgrad.passes.checks import checks_before_loops, checks_first
 from jitgrad.passes.invariants import invariants
 from jitgrad.passes.simplify import simplify
 
-PASSES = [dce, simplify, cse, invariants, accumulate, hoist_checks]
+PASSES = [dce, simplify, cse, invariants, accumulate, decide, checks_before_loops, checks_first]
 
 
 def whole(block):
@@ -117,7 +118,7 @@ def test_checks_stay_behind_those_in_loops():
         require(s < 0, "assertion: second")
         return (t,)
 
-    block = hoist_checks(program(f, X, S, checking=True))
+    block = checks_first(program(f, X, S, checking=True))
     with pytest.raises(AssertionError, match="first"):
         outputs(block, [X, S])
 

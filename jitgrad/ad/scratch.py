@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from jitgrad.ops.affine import Form, constant, form_of, trips_of
 from jitgrad.ad.stable import Access, accesses
 from jitgrad.ir.graph import Arg, Block, Node, Value, used
+from jitgrad.ops.affine import Form, constant, form_of, trips_of
 from jitgrad.ops.flow import for_
 from jitgrad.ops.index import setitem
 

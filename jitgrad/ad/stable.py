@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from itertools import count, product
 from typing import TYPE_CHECKING
 
-from jitgrad.ops.affine import Form, constant, form_of, possible, trips_of
 from jitgrad.ir.graph import Arg, Block, Const, Node, Value
 from jitgrad.ir.op import Op
+from jitgrad.ops.affine import Form, constant, form_of, possible, trips_of
 from jitgrad.ops.flow import for_, if_, while_
 from jitgrad.ops.index import add_at, getitem_, setitem
 from jitgrad.ops.registry import UFUNCS

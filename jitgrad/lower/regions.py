@@ -11,8 +11,7 @@ from jitgrad.ir.graph import Arg, Block, Node, Value
 from jitgrad.ir.types import INT64, Type
 from jitgrad.lower.lazy import cast
 from jitgrad.lower.lowering import Lowering, lowers
-from jitgrad.ops.flow import Slot, slots
-from jitgrad.ops.inplace import Scope
+from jitgrad.ops.inplace import Scope, roots_after
 from jitgrad.ops.symbolic import Builder, Expr, as_arg, building, current
 
 
@@ -70,14 +69,9 @@ def _finish(self: Lowering, node: Node, args: tuple[Arg, ...], regions: tuple[Bl
     outs = _carry(self, node.outs)
     lowered = Node(node.op, args, outs, {}, regions, node.loc)
     current().append(lowered)
-    for old, slot in zip(node.outs, slots(lowered), strict=True):
-        if slot.out.type.shape:
-            self.arrays[old] = self.shared(slot.out, _roots(self, slot))
+    roots = roots_after(lowered, self.roots)
+    for old, new in zip(node.outs, outs, strict=True):
+        if new.type.shape:
+            self.arrays[old] = self.shared(new, roots[new])
         else:
-            self.set_scalar(old, Expr(slot.out))
-
-
-def _roots(self: Lowering, slot: Slot) -> frozenset[Value]:
-    """The memory that an array may be in after a loop or branch: that of anything which it may have been."""
-    sources = slot.results if slot.init is None else (slot.init, *slot.results)
-    return frozenset((slot.out,)).union(*map(self.roots, sources))
+            self.set_scalar(old, Expr(new))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import builtins
+
 import numpy as np
 
 from jitgrad.ir.graph import Arg, Const, Value
@@ -22,6 +24,9 @@ def error_class(message: str) -> type[Exception]:
         return AssertionError
     if message.startswith("cannot access local variable"):
         return UnboundLocalError
+    named = getattr(builtins, message.partition(":")[0], None)  # raised by the user's function
+    if isinstance(named, type) and issubclass(named, Exception):
+        return named
     if message.startswith("maximum recursion depth"):
         return RecursionError
     return IndexError if message.startswith(("index", "boolean index")) else ValueError

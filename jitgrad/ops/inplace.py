@@ -7,7 +7,7 @@ the printers; all of them ask here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from jitgrad.ir.function import callee
 from jitgrad.ir.graph import Arg, Block, Node, Value, used
@@ -60,10 +60,8 @@ class Memory:
         for region in node.regions:
             self.add_block(region)
         if node.regions:
-            for slot in slots(node):
-                if slot.out.type.shape:
-                    sources = (slot.out, *slot.results) if slot.init is None else (slot.out, slot.init, *slot.results)
-                    self.set_roots(slot.out, frozenset().union(*map(self.roots, sources)))
+            for out, roots in roots_after(node, self.roots).items():
+                self.set_roots(out, roots)
         elif callee(node) is not None:
             for k, j in callee(node).updates.items():
                 self.set_roots(node.outs[j], self.roots(node.args[k]) | {node.outs[j]})
@@ -100,6 +98,27 @@ class Memory:
             roots = self.roots(body.results[k]) if body.results[k].type.shape else ()
             found += [j for j, p in enumerate(params) if p in roots and j not in found]
         return sorted(found)
+
+
+def roots_after(node: Node, roots: Callable[[Arg], frozenset[Value]]) -> dict[Value, frozenset[Value]]:
+    """The roots of the arrays that a loop or branch gives: itself, and those of anything that it may have been.
+
+    What goes round in a loop may come from any slot whose param it has been on the way.
+    """
+    arrays = [slot for slot in slots(node) if slot.out.type.shape]
+    found = {}
+    for slot in arrays:
+        sources = slot.results if slot.init is None else (slot.init, *slot.results)
+        found[slot.out] = frozenset((slot.out,)).union(*map(roots, sources))
+    start = {param: slot.out for slot in arrays for param in slot.params}
+    while True:
+        more = {
+            out: own.union(*(found[start[root]] - {start[root]} for root in own if root in start))
+            for out, own in found.items()
+        }
+        if more == found:
+            return found
+        found = more
 
 
 class Scope:

@@ -205,7 +205,7 @@ class Bounds:
         if isinstance(symbol, Node):  # the number of an iteration of a `while`
             return [this]
         if symbol in self.loop:
-            return [this, self._trips(self.loop[symbol].args[0]) - this - constant(1)]
+            return [this, self.form(self.unclamped(self.loop[symbol].args[0])) - this - constant(1)]
         node = self.maker.get(symbol)
         if node is None:
             return []
@@ -235,14 +235,14 @@ class Bounds:
         self._facts = known
         return positive
 
-    def _trips(self, arg: Arg) -> Form:
-        """A number of iterations, where there are some: of max(n, 0), n."""
-        node = self.maker.get(arg)
+    def unclamped(self, count: Arg) -> Arg:
+        """Of max(n, 0), n: the number of iterations of a loop, or of none."""
+        node = self.maker.get(count)
         if node is not None and node.op.name == "maximum":
             others = [a for a in node.args if not (isinstance(a, Const) and a.value <= 0)]
             if len(others) == 1:
-                return self.form(others[0])
-        return self.form(arg)
+                return others[0]
+        return count
 
 
 def are_integers(node: Node) -> bool:

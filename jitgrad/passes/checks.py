@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 
@@ -11,7 +13,7 @@ from jitgrad.ir.graph import Arg, Block, Const, Node, Value, used
 from jitgrad.ops.control import check
 from jitgrad.ops.flow import for_
 from jitgrad.ops.shape import greatest, least
-from jitgrad.ops.symbolic import Builder, Expr, as_arg, as_expr, building, current
+from jitgrad.ops.symbolic import Builder, as_arg, as_expr, building, current
 from jitgrad.passes.bounds import AND, MOST_TRIPS, OR, Bounds, are_integers
 from jitgrad.passes.invariants import Harmless
 from jitgrad.passes.rename import renamed
@@ -61,18 +63,33 @@ class _Hoister:
         return renamed(node, {}, (body,))
 
 
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """A condition in parts.
+
+    Attributes:
+        holds: what must hold,
+        unless: one of these is true, which don't depend on the index,
+        counts: or one of these numbers is not positive.
+    """
+
+    holds: tuple[Arg, ...]
+    unless: tuple[Arg, ...] = ()
+    counts: tuple[Arg, ...] = ()
+
+
 class _Loop:
     """A loop whose checks are looked at.
 
     Attributes:
-        trips: how many iterations it has.
+        trips: how many iterations it has; none if that is negative.
         maker: the node in its body that a value is made by.
     """
 
     def __init__(self, node: Node, bounds: Bounds, harmless: Harmless):
         self.bounds, self.harmless = bounds, harmless
         (body,) = node.regions
-        self.trips = node.args[0]
+        self.trips = bounds.unclamped(node.args[0])
         self.index, *params = body.params
         self.maker = {out: inner for inner in body.nodes for out in inner.outs}
         self.inside = {self.index, *params, *self.maker}
@@ -120,92 +137,91 @@ class _Loop:
         return as_arg(current().emit(node.op, tuple(self.at(a, place) for a in node.args), dict(node.attrs)))
 
     # What a check compares.
-    def parts(self, ok: Arg) -> tuple[list[Arg], list[Arg]]:
-        """A condition, taken apart: numbers all of which must be positive for it to matter, and what must hold then."""
+    def parts(self, ok: Arg) -> _Parts:
+        """A condition, taken apart."""
         node = self.maker.get(ok)
         if node is not None and node.op.name in OR:
             for guard, rest in (node.args, node.args[::-1]):
                 made = self.maker.get(guard)
+                parts = self.parts(rest)
+                if self.slope(guard) == 0:
+                    return replace(parts, unless=(guard, *parts.unless))
                 if made is not None and made.op.name == "less_equal" and made.args[1] == _ZERO:
-                    counts, holds = self.parts(rest)
-                    return [made.args[0], *counts], holds
+                    return replace(parts, counts=(made.args[0], *parts.counts))
         if node is not None and node.op.name in AND:
-            sides = [self.parts(a) for a in node.args]
-            if not any(counts for counts, _ in sides):
-                return [], [h for _, holds in sides for h in holds]
-        return [], [ok]
+            left, right = map(self.parts, node.args)
+            if not any((left.counts, left.unless, right.counts, right.unless)):
+                return _Parts(holds=left.holds + right.holds)
+        return _Parts(holds=(ok,))
 
     def is_line(self, arg: Arg) -> bool:
         """Whether an integer grows evenly, slowly enough, and certainly does not wrap around on the way."""
         slope = self.slope(arg)
         return slope == 0 or (slope is not None and abs(slope) <= STEEPEST and self.bounds.size(arg) is not None)
 
-    def is_even(self, holds: list[Arg]) -> bool:
-        """Whether comparisons hold in all iterations, if they hold in the first and in the last."""
-        below, above = set(), set()
-        lines = []
+    def lines(self, holds: tuple[Arg, ...]) -> list[tuple[Arg, Arg]] | None:
+        """What is compared with what by conditions that depend on the index, smaller sides first.
+
+        None if the conditions may fail between two iterations in which they hold.
+        """
+        pairs = []
         for ok in holds:
             if self.slope(ok) == 0:
                 continue
             node = self.maker.get(ok)
             if node is None or node.op.name not in _SIDES or not are_integers(node):
-                return False
-            small, large = node.args if _SIDES[node.op.name] else node.args[::-1]
-            below.add(large)
-            above.add(small)
-            lines.append((small, large))
-        # What is compared from both sides with numbers that fit does not wrap around either, if it is no steeper than that.
-        enclosed = {v for v in below & above if self.slope(v) is not None and abs(self.slope(v)) <= STEEPEST}
-        return all(
-            all(self.is_line(v) or (v in enclosed and self.slope(w) == 0) for v, w in (pair, pair[::-1]))
-            for pair in lines
-        )
+                return None
+            pairs.append(node.args if _SIDES[node.op.name] else node.args[::-1])
+        # What is enclosed by numbers that fit does not wrap around either, if it is no steeper than that.
+        enclosed = {small for small, _ in pairs} & {large for _, large in pairs}
+        enclosed = {v for v in enclosed if self.slope(v) is not None and abs(self.slope(v)) <= STEEPEST}
+        sides = [(v, w) for pair in pairs for v, w in (pair, pair[::-1])]
+        fits = all(self.is_line(v) or (v in enclosed and self.slope(w) == 0) for v, w in sides)
+        return pairs if fits else None
 
     # Moving it.
     def hoisted(self, node: Node) -> list[Node] | None:
         """The nodes that do a check before the loop; None if it has to stay."""
-        counts, holds = self.parts(node.args[0])
-        known = all(self.slope(a) is not None for a in node.args[1:])
-        if not known or not self.is_even(holds) or not all(map(self.is_line, counts)):
+        parts = self.parts(node.args[0])
+        lines = self.lines(parts.holds)
+        if lines is None or None in map(self.slope, node.args[1:]) or not all(map(self.is_line, parts.counts)):
             return None
         builder = Builder()
         builder.loc = node.loc
         with building(builder):
-            first, last, guards = self.span(counts)
-            places = [first] if all(self.slope(h) == 0 for h in holds) else [first, last]
+            first, last, guard = self.span(parts.counts)
+            guards = [*map(as_expr, parts.unless), *([] if guard is None else [as_expr(guard) <= 0])]
+            places = [first, last] if lines or parts.counts else [first]
             for place in places:
-                ok = True
-                for h in holds:
-                    ok = ok & _condition(self.at(h, place))
-                if self.bounds.size(self.trips) is None and len(places) > 1:
-                    ok = ok & (as_expr(self.trips) <= MOST_TRIPS)
-                for guard in guards:
-                    ok = np.logical_or(as_expr(guard) <= 0, ok)
-                sizes = tuple(self.at(a, place) for a in node.args[1:])
-                if place is last and sizes and len(places) > 1:
-                    sizes = (self.first_outside(node, holds, first, sizes[0]), *sizes[1:])
+                conditions = [as_expr(self.at(h, place)) for h in parts.holds]
+                if any(self.slope(v) and v is not self.index for pair in lines for v in pair):
+                    conditions += self.few_enough()
+                ok = reduce(np.logical_or, [*guards, reduce(np.logical_and, conditions)])
+                sizes = [self.at(a, place) for a in node.args[1:]]
+                if place is last and sizes:
+                    sizes[0] = self.first_outside(node, parts.holds, first, sizes[0])
                 builder.emit(check, (as_arg(ok), *sizes), dict(node.attrs))
         return builder.nodes
 
-    def span(self, counts: list[Arg]) -> tuple[Arg, Arg, list[Arg]]:
-        """The first and the last iteration in which all counts are positive, and numbers that are positive if there is
-        such an iteration."""
+    def few_enough(self) -> list:
+        """That there are not so many iterations that something wraps around."""
+        return [as_expr(self.trips) <= MOST_TRIPS] if self.bounds.size(self.trips) is None else []
+
+    def span(self, counts: tuple[Arg, ...]) -> tuple[Arg, Arg, Arg | None]:
+        """The first and the last iteration in which all counts are positive, and how many there are; None if there
+        certainly are some."""
         first, last = 0, as_expr(self.trips) - 1
-        guards = [c for c in counts if self.slope(c) == 0]
         for count in counts:
             slope, start = self.slope(count), as_expr(self.at(count, _ZERO))
             if slope > 0:
                 first = greatest(first, -start // slope + 1)
-            elif slope < 0:
+            else:
                 last = least(last, (start - 1) // -slope)
-        if len(guards) == len(counts):
-            guards.append(self.trips)
-        else:
-            guards.append(as_arg(last - first + 1))
-        known = [g for g in guards if not (isinstance(g, Const) and g.value > 0)]
-        return as_arg(first), as_arg(last), known
+        number = as_arg(last - first + 1) if counts else self.trips
+        certain = isinstance(number, Const) and number.value > 0
+        return as_arg(first), as_arg(last), None if certain else number
 
-    def first_outside(self, node: Node, holds: list[Arg], first: Arg, otherwise: Arg) -> Arg:
+    def first_outside(self, node: Node, holds: tuple[Arg, ...], first: Arg, otherwise: Arg) -> Arg:
         """The first number out of range, for the message: NumPy's loop would have stopped there."""
         slope = self.slope(node.args[1])
         for ok in holds:
@@ -224,13 +240,8 @@ _ZERO = Const.of(0)
 _LINEAR = {
     "add": lambda a, b: a + b, "subtract": lambda a, b: a - b, "negative": lambda a: -a, "multiply": None,
 }  # fmt: skip
-_SIDES = {"less": True, "less_equal": True, "greater": False, "greater_equal": False}  # the smaller one comes first
-
-
-def _condition(arg: Arg) -> object:
-    return bool(arg.value) if isinstance(arg, Const) else Expr(arg)
-
-
+# Comparisons, and whether the smaller side comes first.
+_SIDES = {"less": True, "less_equal": True, "greater": False, "greater_equal": False}
 
 
 def checks_first(block: Block) -> Block:

@@ -16,9 +16,9 @@ from collections.abc import Iterable, Iterator
 from jitgrad.ir import verify as checker
 from jitgrad.ir.function import Function, callee
 from jitgrad.ir.graph import Arg, Block, Const, Node, Value
-from jitgrad.ops.flow import Slot, call_, if_, slots
+from jitgrad.ops.flow import call_, if_, slots
 from jitgrad.ops.index import add_at, setitem
-from jitgrad.ops.inplace import Memory, Scope, check_writes, is_view, read_inside
+from jitgrad.ops.inplace import Memory, Scope, check_writes, is_view, read_inside, roots_after
 from jitgrad.ops.shape import broadcast_to_, copy_
 
 DESTRUCTIVE = (add_at, setitem)
@@ -191,13 +191,14 @@ class _Ownership:
         inner = [Scope(region, scope, k) for region in node.regions]
         for s in inner:
             self.visit_block(s)
+        roots = self._roots_outside(node, scope)
         for slot in slots(node):
             if slot.out.type.shape:
                 owned = all(
                     self.movable(r, s, s.end) and self._once(r, s.block.results)
                     for r, s in zip(slot.results, inner, strict=True)
                 )
-                self.define(slot.out, self._roots_outside(slot, scope), owned)
+                self.define(slot.out, roots[slot.out], owned)
 
     def loop(self, node: Node, scope: Scope, k: int) -> None:
         inner = [Scope(region, scope, k, repeats=True) for region in node.regions]
@@ -212,9 +213,10 @@ class _Ownership:
         captured = read_inside(node)
         self._own_init(node, destroyed, captured, scope, k)
         moved = self._moved(node, destroyed, captured, params, (scope, k), body)
-        for j, slot in enumerate(slots(node)):
-            roots = frozenset((slot.out,)) if j in destroyed else self._roots_outside(slot, scope)
-            self.define(slot.out, roots, j in destroyed or j in moved)
+        roots = self._roots_outside(node, scope)
+        for j, out in enumerate(node.outs):
+            if out.type.shape:
+                self.define(out, frozenset((out,)) if j in destroyed else roots[out], j in destroyed or j in moved)
 
     def _destroyed(self, params: tuple[Value, ...], body: Scope) -> list[int]:
         """The slots whose memory is written to in the body, now or in a later iteration."""
@@ -276,10 +278,11 @@ class _Ownership:
     def _once(self, x: Arg, results: tuple[Arg, ...]) -> bool:
         return sum(r.type.shape != () and self.memory.share(x, r) for r in results) == 1
 
-    def _roots_outside(self, slot: Slot, scope: Scope) -> frozenset[Value]:
-        sources = slot.results if slot.init is None else (slot.init, *slot.results)
-        roots = {root for source in sources if source.type.shape for root in self.memory.roots(source)}
-        return frozenset((slot.out, *(r for r in roots if _visible(r, scope))))
+    def _roots_outside(self, node: Node, scope: Scope) -> dict[Value, frozenset[Value]]:
+        return {
+            out: frozenset(r for r in roots if r is out or _visible(r, scope))
+            for out, roots in roots_after(node, self.memory.roots).items()
+        }
 
     def give(self, block: Block) -> None:
         """What a loop or branch has handed through is not given to the caller as if it were new."""

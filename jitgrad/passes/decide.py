@@ -36,7 +36,8 @@ class _Decider:
             result = self.result(node)
             if result is not None:
                 self.env[node.out] = result
-                result.name = getattr(result, "name", None) or node.out.name if isinstance(result, Value) else None
+                if isinstance(result, Value) and result.name is None:
+                    result.name = node.out.name
             elif node.op is not check or not _is_true(node.args[0]):
                 nodes.append(renamed(node, {}, self.regions(node)) if node.regions else node)
                 if node.op is check:

@@ -150,9 +150,8 @@ class _Level:
 
     def visit(self, second: _Group) -> None:
         """Do a node within an earlier one if that is right and pays, else note it for later ones."""
-        reads = (
-            second.flow.node.loc.role == "adjoint"
-        )  # the user's own loops stay apart if all they share is what they read
+        # The user's own loops stay apart if all that they share is what they read.
+        reads = second.flow.node.loc.role == "adjoint"
         for first in self.candidates(second):
             merge = self.merge(second, first)
             if merge is not None and any(reads or node.op.name not in _MOVES for node in merge.shared):

@@ -101,7 +101,8 @@ class Merge:
                 if known is not None and out not in gone and known not in gone:
                     self.env[out] = known
                     self.shared += [node] if out.type.is_float else []
-            if not node.outs or any(out not in self.env for out in node.outs):
+            checks = bool(node.regions) and has_effect(node)
+            if checks or not node.outs or any(out not in self.env for out in node.outs):
                 rest.append(renamed_throughout(node, self.env))
         return rest
 

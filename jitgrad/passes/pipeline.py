@@ -7,11 +7,12 @@ from collections.abc import Callable
 from jitgrad.ir import verify as checker
 from jitgrad.ir.graph import Block
 from jitgrad.passes.accumulate import accumulate
+from jitgrad.passes.checks import checks_before_loops, checks_first
 from jitgrad.passes.copies import make_copies
 from jitgrad.passes.cse import cse
 from jitgrad.passes.dce import dce
+from jitgrad.passes.decide import decide
 from jitgrad.passes.fuse import fuse
-from jitgrad.passes.hoist import hoist_checks
 from jitgrad.passes.invariants import invariants
 from jitgrad.passes.orderless import count_up
 from jitgrad.passes.simplify import simplify
@@ -27,20 +28,22 @@ SIMPLIFY: Passes = [
     ),
     (invariants, "what is the same in every iteration of a loop is computed in front of it"),
     (cse, "what is computed twice is computed once"),
-    (simplify, "identities that the last two have laid open"),
+    (decide, "what bounds, branches and earlier checks make certain is not asked"),
+    (checks_before_loops, "an index that grows evenly is checked once for a whole loop"),
+    (simplify, "identities that the last have laid open"),
     (dce, "what the others have left over"),
 ]
 
 FINISH: Passes = [
     (accumulate, "x_bar + scatter(g, i) adds g into x_bar in place of making an array of zeros"),
     (dce, "the zeros that this leaves over"),
+    (checks_first, "checks of numbers come first, before anything is allocated that an exception would leak"),
     (count_up, "a reversed loop that may as well count up does so"),
     (fuse, "a loop runs within an earlier one, above all a reversed loop within that of the primal"),
     (cse, "what both compute is computed once"),
     (simplify, "identities that this has laid open"),
     (dce, "what the others have left over"),
     (make_copies, "a write gets memory of its own, so that later stages may write in place"),
-    (hoist_checks, "checks of lengths come first, before anything is allocated that an exception would leak"),
 ]
 
 

@@ -15,6 +15,7 @@ from jitgrad.ir.types import FLOAT64, INT64
 from jitgrad.ops.registry import FUNCTIONS
 from jitgrad.ops.symbolic import Expr
 from jitgrad.trace.arrays import holds_expr
+from jitgrad.trace.journal import check_stateful
 from jitgrad.trace.math_names import MATH, UNSUPPORTED, as_python, call_math, scalar, weak
 from jitgrad.trace.readonly import ReadOnlyDict, ReadOnlyList, ReadOnlySet
 from jitgrad.trace.values import own, plain
@@ -73,6 +74,12 @@ def _len(frame, x):
         return x.shape[0]
     externals = frame.trace.externals
     return externals.length(x) if externals.is_outside(x) else len(x)
+
+
+@builtin(next)
+def _next(frame, iterator, *default):
+    check_stateful(iterator, "an iterator is advanced")
+    return next(iterator, *default)
 
 
 @builtin(float)
@@ -228,6 +235,8 @@ def refusal(function: object, args: tuple, externals) -> str | None:
     if message is not None:
         return message
     owner = getattr(function, "__self__", None)
+    if isinstance(owner, _GENERATORS):
+        check_stateful(owner, "random numbers are drawn")
     if isinstance(owner, _GENERATORS) and (externals.is_outside(owner) or owner in _SHARED):
         return _RANDOM
     if function is np.random.default_rng and (not args or args[0] is None):

@@ -227,7 +227,7 @@ def _run_body(frame: Frame, node: ast.FunctionDef | ast.Lambda) -> object:
         trace.frames.pop()
     if isinstance(result, Pending):
         result = result.read(f"the value that {frame.name} returns")
-    builder.loc = loc
+    builder.loc = loc if loc.line else builder.loc
     return result
 
 

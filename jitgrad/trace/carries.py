@@ -37,11 +37,13 @@ class Carry:
         self._elements = {spec for place, spec in specs if isinstance(place, Elements)}
         arrays = [s for s in slots if s.type.shape and s not in self._elements]
         inner = shared(arrays, 1)
+        replaced = {id(slot.root(0)) for slot in arrays if slot.root(0) is not None and not self._first(slot)}
         self.inside: dict[Slot, list[Cell]] = {}
         self.after: dict[Slot, list[Cell]] = {}
         for slot in arrays:
             first, last = self._first(slot), slot.root(1)
-            others = [last] if last is not None and last.builder not in regions else []
+            # What the body is traced with first is replaced by params then.
+            others = [last] if last is not None and last.builder not in regions and id(last) not in replaced else []
             if first or others or slot in inner:
                 self.inside[slot] = first + others
             if others or slot in inner or (first and not runs):

@@ -67,8 +67,7 @@ def evaluate(function, args: tuple, kwargs: dict, builder: Builder) -> Traced:
             cells: dict[int, tuple[Value, Expr]] = {}
             args = tuple(into_cells(a, cells) for a in args)
             kwargs = {k: into_cells(v, cells) for k, v in kwargs.items()}
-            result = _guarded(trace, builder, lambda: call(frame, function, args, kwargs))
-            result = out_of_cells(result)
+            result = _guarded(trace, builder, lambda: out_of_cells(call(frame, function, args, kwargs)))
     finally:
         _active.trace = before
     if outer is not None:

@@ -13,6 +13,7 @@ from jitgrad.trace import attributes
 from jitgrad.trace.arrays import as_array, holds_expr
 from jitgrad.trace.calls import call, make_function, outside_items
 from jitgrad.trace.frame import Frame, evaluate, expression
+from jitgrad.trace.journal import check_stateful
 from jitgrad.trace.relied import is_fixed
 from jitgrad.trace.values import own
 
@@ -222,7 +223,7 @@ def call_(frame: Frame, node: ast.Call) -> object:
 
 
 def iterate(frame: Frame, node: ast.AST, x: object):
-    """The items of what is looped over or unpacked. Loop regions for run-time lengths will start here."""
+    """The items of what is unpacked, or of a loop that is unrolled."""
     if isinstance(x, Expr) and x.ndim and not isinstance(x.type.shape[0], int):
         at(frame, node)
         frame.trace.demand(
@@ -232,6 +233,8 @@ def iterate(frame: Frame, node: ast.AST, x: object):
         known = frame.trace.known(x)
         if known is not None:
             return iter(known)
+    if hasattr(type(x), "__next__"):
+        check_stateful(x, "an iterator is used up")
     if frame.trace.externals.is_outside(x):
         return iter(outside_items(frame, x))
     method = user_method(frame, x, "__iter__")

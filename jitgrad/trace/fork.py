@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable
+
+import numpy as np
 
 from jitgrad.errors import TraceError
 from jitgrad.ir.graph import Block, Node, Value
-from jitgrad.ops.control import require
+from jitgrad.ops.control import error_class, require
 from jitgrad.ops.flow import if_
 from jitgrad.ops.symbolic import Expr, building, current
 from jitgrad.trace.aliases import Alias, Undecided
-from jitgrad.trace.images import Fixed, Imager
+from jitgrad.trace.images import Fixed
 from jitgrad.trace.merge import Differs, Joiner, Slot, argument, built, shared
 from jitgrad.trace.regions import Elements, Outcome, Place, Variable, explore, joined
 from jitgrad.trace.static import static_argument
@@ -35,7 +38,9 @@ def fork(
         current().loc = loc
         outcome = explore(trace, lambda _, side=side: side(), raises=True)
         if outcome.error is not None:
-            return _raising(trace, condition if k else ~condition, outcome.error, orelse if k == 0 else then)
+            return _raising(
+                trace, condition if k else np.logical_not(condition), outcome.error, orelse if k == 0 else then
+            )
         sides.append(outcome)
     current().loc = loc
     return merged(trace, condition, *sides, is_live)
@@ -54,14 +59,22 @@ def _raising(trace, fine: Expr, error: Exception, otherwise: Callable[[], tuple]
             "test the condition itself in place of catching the error",
             current().loc.syntax_location(),
         ) from error
-    require(fine, raised_message(error))
+    require(fine, _raised_message(error))
     return otherwise()
 
 
-def raised_message(error: Exception) -> str:
+def _raised_message(error: Exception) -> str:
     """The message of a check that raises such an error at run time."""
+    kind = type(error)
+    if getattr(builtins, kind.__name__, None) is not kind:
+        raise TraceError(
+            f"{kind.__name__} is raised under a run-time condition, which a compiled function can do with Python's own "
+            "exceptions only; raise one of them",
+            current().loc.syntax_location(),
+        ) from error
     text = str(error.args[0]).partition("\n")[0] if error.args else ""
-    return text.replace("{", "{{").replace("}", "}}")
+    message = text if error_class(text) is kind else f"{kind.__name__}: {text}"
+    return message.replace("{", "{{").replace("}", "}}")
 
 
 # What a variable has after a branch or loop where, by the source, nothing reads it any more.
@@ -84,14 +97,12 @@ class _Merge:
         a, b = self.sides
         places: dict[object, Place] = {key: place for side in self.sides for key, (place, _) in side.changes.items()}
         order = sorted(places.values(), key=lambda p: (isinstance(p, Variable), not isinstance(p, Elements)))
-        entry = Imager()
         specs = []
         for place in order:
             if self.is_live is not None and isinstance(place, Variable) and not self.is_live(place):
                 specs.append((place, Fixed(DEAD)))
                 continue
-            before = place.image(entry)
-            images = [side.end(place, before) for side in (a, b)]
+            images = [side.end(place) for side in (a, b)]
             specs.append((place, joined(self.joiner, place, *images, self.where, self.argument)))
         elements = {spec for place, spec in specs if isinstance(place, Elements)}
         results = [self._join_result(x, y) for x, y in zip(a.results, b.results, strict=True)]

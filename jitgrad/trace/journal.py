@@ -7,7 +7,7 @@ there before, so that the other branch, or the body's next try, starts from the 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from jitgrad.errors import TraceError
@@ -44,13 +44,23 @@ class Region(Builder):
 
     def restore(self) -> None:
         """Variables and arrays as they were at entry."""
-        for frame, name, value in self.variables.values():
-            if value is MISSING:
-                frame.vars.pop(name, None)
-            else:
-                frame.vars[name] = value
-        for cell, *state in self.cells.values():
-            cell.set_state(*state)
+        _set(self.variables.values(), self.cells.values())
+
+    def end(self) -> Callable[[], None]:
+        """What makes variables and arrays again what they are now."""
+        variables = [(frame, name, frame.vars.get(name, MISSING)) for frame, name, _ in self.variables.values()]
+        cells = [(cell, *cell.state()) for cell, *_ in self.cells.values()]
+        return lambda: _set(variables, cells)
+
+
+def _set(variables: Iterable[tuple], cells: Iterable[tuple]) -> None:
+    for frame, name, value in variables:
+        if value is MISSING:
+            frame.vars.pop(name, None)
+        else:
+            frame.vars[name] = value
+    for cell, *state in cells:
+        cell.set_state(*state)
 
 
 def regions(home: Builder | None = None) -> Iterator[Region]:
@@ -86,12 +96,27 @@ def check_stateful(x: object, what: str) -> None:
     Raises:
         TraceError: `x` was there before the region.
     """
-    if any(id(x) in region.stateful for region in regions()):
-        raise TraceError(
-            f"{what} in a loop or branch of the compiled program, where it was made outside; tracing would do that "
+    region = next((region for region in regions() if id(x) in region.stateful), None)
+    if region is not None:
+        raise NeedUnrolled(
+            f"{what} in a loop or branch of the compiled program, but was made outside of it; tracing would do that "
             "another number of times than running does. Make a list, or draw the numbers, before",
             current().loc.syntax_location(),
+            region,
         )
+
+
+class NeedUnrolled(TraceError):
+    """A loop can't become a region, and has to be unrolled if that is possible; `loop` is the builder of its body."""
+
+    def __init__(self, message: str, place: tuple, loop: Builder):
+        super().__init__(message, place)
+        self.loop = loop
+
+
+def is_of_other_loop(error: Exception) -> bool:
+    """Whether an error asks for another loop to be unrolled than one that starts here."""
+    return isinstance(error, NeedUnrolled) and error.loop.parent is not current()
 
 
 @contextmanager

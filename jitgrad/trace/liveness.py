@@ -55,7 +55,7 @@ class _Liveness:
     """The analysis of a function, from its end to its beginning.
 
     Attributes:
-        after: the variables that may be read after a statement.
+        after: the variables that may be read after a statement, also where it is left by `break` or `continue`.
         heads: those that may be read when an iteration of a loop begins, or after the loop.
         always: those that functions inside read, whenever these are called.
         everything: the function asks for its variables by `locals()` or the like.
@@ -72,7 +72,7 @@ class _Liveness:
 
     def block(self, body: list[ast.stmt], out: frozenset[str]) -> frozenset[str]:
         for node in reversed(body):
-            self.after[node] = out
+            self.after[node] = out | self.breaks | self.continues
             out = self.statement(node, out)
         return out
 
@@ -116,8 +116,10 @@ class _Liveness:
     def _loop(self, node: ast.For | ast.While, out: frozenset[str], reads: frozenset[str], binds: frozenset[str]):
         head = self.block(node.orelse, out) | reads
         around = self.breaks, self.continues
+        kinds = {type(n) for statement in node.body for n in ast.walk(statement)}
         while True:
-            self.breaks, self.continues = out, head
+            self.breaks = out if ast.Break in kinds else frozenset()
+            self.continues = head if ast.Continue in kinds else frozenset()
             before = head | (self.block(node.body, head) - binds)
             if before == head:
                 break

@@ -23,12 +23,11 @@ from jitgrad.trace.fork import DEAD
 from jitgrad.trace.frame import Frame, evaluate, run, statement
 from jitgrad.trace.images import Absent, Leaf
 from jitgrad.trace.items import Items, items_of
-from jitgrad.trace.journal import Region
+from jitgrad.trace.journal import NeedUnrolled, Region, is_of_other_loop
 from jitgrad.trace.liveness import live_after, live_in
 from jitgrad.trace.merge import Slot, argument, built
 from jitgrad.trace.regions import explore
 from jitgrad.trace.solving import Part, Solution, Solver
-from jitgrad.trace.static import is_of_other_loop
 
 FEW = 4  # loops of so many iterations are unrolled
 MANY = 1000  # those of more never are
@@ -53,7 +52,7 @@ def for_statement(frame: Frame, node: ast.For) -> object:
             raise
         if known and items.count <= MANY:
             return _unrolled(frame, node, items)
-        if not known:
+        if isinstance(error, NeedUnrolled):
             frame.trace.settle(items.count, "the number of iterations of a loop")
         raise
 

@@ -160,10 +160,31 @@ class Outcome:
     changes: dict[object, tuple[Place, Image]] = field(default_factory=dict)
     results: list[Image] = field(default_factory=list)
     error: Exception | None = None
+    imager: Imager = field(default_factory=Imager)
+    _ends: list[Callable[[], None]] = field(default_factory=list)
 
-    def end(self, place: Place, entry: Image) -> Image:
-        """What a place has at the end."""
-        return self.changes[place.key][1] if place.key in self.changes else entry
+    def keep(self) -> None:
+        """Note the state at the end, to which `end` comes back."""
+        self._ends.append(self.region.end())
+        for x in self.state.changed():
+            self._ends.append(functools.partial(refill, x, parts(x)))
+
+    def restore(self) -> None:
+        """The state at entry."""
+        self.region.restore()
+        self.state.restore()
+
+    def end(self, place: Place) -> Image:
+        """What a place has at the end; it may have changed with what it holds, or not at all."""
+        if place.key in self.changes:
+            return self.changes[place.key][1]
+        with building(self.region):
+            for put in self._ends:
+                put()
+            try:
+                return place.image(self.imager)
+            finally:
+                self.restore()
 
 
 def explore(trace, build: Callable[[Region], tuple], state: State | None = None, raises: bool = False) -> Outcome:
@@ -187,9 +208,9 @@ def explore(trace, build: Callable[[Region], tuple], state: State | None = None,
                     results = build(region)
                 except NeedStatic as need:
                     require_static(need.value, need.use, trace.hidden_values())
-                imager = Imager()
-                outcome.results = [imager.image(x) for x in results]
-                outcome.changes = {p.key: (p, p.image(imager)) for p in _changed(region, state)}
+                outcome.results = [outcome.imager.image(x) for x in results]
+                outcome.changes = {p.key: (p, p.image(outcome.imager)) for p in _changed(region, state)}
+                outcome.keep()
         except (JitgradError, NeedStatic):
             raise
         except Exception as error:
@@ -198,8 +219,7 @@ def explore(trace, build: Callable[[Region], tuple], state: State | None = None,
             outcome.error = error
         finally:
             del trace.frames[depth:]
-            region.restore()
-            state.restore()
+            outcome.restore()
     return outcome
 
 

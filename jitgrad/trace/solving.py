@@ -15,7 +15,7 @@ from jitgrad.ir.graph import Value
 from jitgrad.ops.symbolic import current
 from jitgrad.trace.aliases import Undecided
 from jitgrad.trace.carries import Carry, ghost
-from jitgrad.trace.images import Fixed, Image, Imager
+from jitgrad.trace.images import Fixed, Image, Imager, Leaf
 from jitgrad.trace.journal import Region
 from jitgrad.trace.merge import Differs, Joiner, Slot, Spec
 from jitgrad.trace.regions import Contents, Elements, Outcome, Place, State, Variable, explore, joined
@@ -31,6 +31,18 @@ class Part:
     outcome: Outcome
     params: list[Value]
     objects: list[object]
+
+    def unchanged(self, carry: Carry) -> set[object]:
+        """The keys of places that have at the end what they were given at the beginning."""
+        given = dict(zip(carry.slots, zip(self.params, self.objects, strict=True), strict=True))
+        found = set()
+        for place, spec in carry.specs:
+            end = self.outcome.changes.get(place.key, (None, None))[1]
+            if isinstance(spec, Slot) and isinstance(end, Leaf):
+                param, x = given[spec]
+                if end.arg is param and (end.cell is None or end.cell is x):
+                    found.add(place.key)
+        return found
 
     def written(self, carry: Carry) -> Iterator[tuple[Cell, Slot]]:
         """The arrays that the loop starts from, and writes to as no other name has them; with their slots."""
@@ -102,14 +114,14 @@ class Solver:
         return self._solve(Carry([], [], [], self.state))
 
     def _solve(self, carry: Carry) -> Solution:
-        for _ in range(_TRIES):
+        for tries in range(_TRIES):
             test = None if self.test is None else self._explore(carry, self._evaluate_test)
             if test is not None and test.outcome.changes.keys() - {place.key for place, _ in carry.specs}:
                 raise self._error(
                     "the condition of a `while` changes variables or arrays; use `while True:` and `if not ...: break`"
                 )
             body = self._explore(carry, self.body)
-            new, dead = self._next(carry, test, body)
+            new, dead = self._next(carry, test, body, tries < _TRIES // 2)
             if new.signature() == carry.signature():
                 self.trace.solutions[self.key] = self._described(new)
                 return Solution(new, test, body, dead)
@@ -135,13 +147,16 @@ class Solver:
 
         return Part(explore(self.trace, within, self.state), params, objects)
 
-    def _next(self, carry: Carry, test: Part | None, body: Part) -> tuple[Carry, list[Variable]]:
-        """What has to be carried, after a try."""
+    def _next(self, carry: Carry, test: Part | None, body: Part, drops: bool) -> tuple[Carry, list[Variable]]:
+        """What has to be carried, after a try; `drops`: without what hasn't changed."""
         places: dict[object, Place] = {place.key: place for place, _ in carry.specs}
+        unchanged = body.unchanged(carry) if drops else set()
         dead = []
         for key, (place, _) in body.outcome.changes.items():
             if isinstance(place, Variable) and not self.is_live(place):
                 dead.append(place)
+            elif key in unchanged:
+                del places[key]
             else:
                 places.setdefault(key, place)
         regions = [part.outcome.region for part in (test, body) if part is not None]
@@ -153,7 +168,7 @@ class Solver:
 
     def _join(self, joiner: Joiner, place: Place, outcome: Outcome) -> Spec:
         entry = place.image(self.entry)
-        return joined(joiner, place, entry, outcome.end(place, entry), self.where)
+        return joined(joiner, place, entry, outcome.end(place), self.where)
 
     def _join_result(self, joiner: Joiner, start: Image, end: Image) -> Spec:
         try:

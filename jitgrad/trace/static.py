@@ -11,6 +11,7 @@ from jitgrad.ir.graph import Const, Node, Value
 from jitgrad.ops.control import require_not_one
 from jitgrad.ops.shape import axis_length
 from jitgrad.ops.symbolic import Builder, Expr, NeedStatic, current
+from jitgrad.trace.journal import NeedUnrolled
 
 _producers: weakref.WeakKeyDictionary[Builder, tuple[int, dict[Value, Node]]] = weakref.WeakKeyDictionary()
 
@@ -158,19 +159,6 @@ def require_static(value: Value, use: str, hidden: set[Value], way_out: str = ""
     while builder not in loops:
         builder = builder.parent
     raise NeedUnrolled(message, place, builder)
-
-
-class NeedUnrolled(TraceError):
-    """Python needs a number that is known only if a loop is unrolled: that of the region `loop`."""
-
-    def __init__(self, message: str, place: tuple, loop: Builder):
-        super().__init__(message, place)
-        self.loop = loop
-
-
-def is_of_other_loop(error: Exception) -> bool:
-    """Whether an error asks for another loop to be unrolled than one that starts here."""
-    return isinstance(error, NeedUnrolled) and error.loop.parent is not current()
 
 
 def _loop_of(value: Value) -> Builder | None:
