@@ -169,7 +169,7 @@ PROGRAMS = {
     branches: (VECTOR, {1: 1}),
     unbounded: (VECTOR, {1: 1}),
     bounded: (VECTOR, {1: 2}),  # `h`, and what is overwritten
-    swapped: (VECTOR, {2: 1}),
+    swapped: (VECTOR, {2: 2}),
     vectors: (VECTOR, {2: 1}),
     write_in_branch: (VECTOR, {1: 2}),  # what is overwritten, and whether
     gauss_seidel: (VECTOR, {2: 1, 1: 1}),

@@ -25,7 +25,7 @@ def _reverse_if(sweep: Sweep, node: Node) -> None:
     for region in node.regions:
         with building(Builder(parent=current(), region=True)) as builder:
             own_all(region.nodes)
-            inner = Sweep(sweep.active, dict(totals), masked, sweep.stored)
+            inner = sweep.inner(dict(totals), masked)
             for k, bar in bars.items():
                 if region.results[k] in sweep.active:
                     inner.add(region.results[k], bar)
@@ -38,7 +38,10 @@ def _reverse_if(sweep: Sweep, node: Node) -> None:
             substitute(Block((), [*without_checks(inner.forward), *builder.nodes], results, region.name), {})
         )
     if captures:
-        outs = add_node(if_, (node.args[0],), tuple(regions), carried(list(captures)))
+        ends = carried(list(captures))
+        for end, x in zip(ends, captures, strict=True):
+            end.name = f"{x.name}_bar" if x.name else None
+        outs = add_node(if_, (node.args[0],), tuple(regions), ends)
         sweep.bars.update(zip(captures, outs, strict=True))
 
 

@@ -126,7 +126,8 @@ def pulled(function: Function, given: tuple[int, ...], wanted: tuple[int, ...]) 
     for bar, x in zip((*heads, *sums.values()), (*(block.results[k] for k in given), *(block.params[k] for k in sums)),
                       strict=True):  # fmt: skip
         bar.name = f"{x.name}_bar" if getattr(x, "name", None) else None
-    sweep = Sweep(varied(block, inputs), {block.params[k]: Expr(bar) for k, bar in sums.items()})
+    makers = {o: node for node in block.walk() for o in node.outs}
+    sweep = Sweep(varied(block, inputs), makers, {block.params[k]: Expr(bar) for k, bar in sums.items()})
     with building(Builder()) as builder:
         for k, head in zip(given, heads, strict=True):
             if block.results[k] in sweep.active:

@@ -33,6 +33,7 @@ class Loop:
         count: how often the body runs (for a `while`, known after the loop).
         index: the number of the iteration, a param of the body or, in a `while`, new.
         params, body: the carried values at the start of an iteration, and the body.
+        makers: the node that each value of the primal is made by.
     """
 
     node: Node
@@ -40,6 +41,7 @@ class Loop:
     index: Value
     params: tuple[Value, ...]
     body: Block
+    makers: dict[Value, Node]
 
     @property
     def init(self) -> tuple[Arg, ...]:
@@ -53,7 +55,7 @@ def _reverse_for(sweep: Sweep, node: Node) -> None:
         own_all([*before, node])
     (body,) = node.regions
     index, *params = body.params
-    _reverse(sweep, Loop(node, node.args[0], index, tuple(params), body))
+    _reverse(sweep, Loop(node, node.args[0], index, tuple(params), body, sweep.makers))
     if before:
         sweep.forward = [*before, *(sweep.forward or [node])]
 
@@ -69,7 +71,7 @@ def _reverse_while(sweep: Sweep, node: Node) -> None:
     test = Block((*test.params, tested), test.nodes, test.results, test.name)
     current().own((count,))
     node = Node(while_, (*node.args, Const.of(0)), (*node.outs, count), node.attrs, (test, counted), node.loc)
-    _reverse(sweep, Loop(node, count, Value(Type(INT64, (), weak=True), "step"), body.params, body))
+    _reverse(sweep, Loop(node, count, Value(Type(INT64, (), weak=True), "step"), body.params, body, sweep.makers))
 
 
 def _reverse(sweep: Sweep, loop: Loop) -> None:
@@ -139,7 +141,7 @@ def _body_back(
     for bar, x in zip(bars, names, strict=True):
         bar.name = f"{x.name}_bar" if x.name is not None else bar.name
     totals = dict(zip(captures, map(Expr, bars[len(useful) :]), strict=True))
-    inner = Sweep(sweep.active, totals, [x for x, m in zip(captures, masked[len(useful) :], strict=True) if m], stored)
+    inner = sweep.inner(totals, [x for x, m in zip(captures, masked[len(useful) :], strict=True) if m], stored)
     with building(Builder(parent=current(), region=True)) as builder:
         builder.own((*bars, loop.index, *loop.params))
         own_all(loop.body.nodes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from jitgrad.ir.graph import Arg, Block, Node, Value, lengths, used
+from jitgrad.ir.graph import Arg, Block, Node, Value, reads
 from jitgrad.ops.flow import slots
 from jitgrad.ops.shape import axis_length
 from jitgrad.ops.symbolic import current
@@ -14,20 +14,6 @@ def own_all(nodes: Iterable[Node]) -> None:
     """Tell the builder of a region that these nodes will stand in front of what it builds."""
     for node in nodes:
         current().own(node.outs)
-
-
-def reads(block: Block) -> dict[Value, None]:
-    """The values from outside that a region reads, in the order in which it does; lengths in types included."""
-    made = set(block.params) | {o for node in block.walk() for o in node.outs}
-    made |= {p for node in block.walk() for region in node.regions for p in region.params}
-    found: dict[Value, None] = {}
-    for node in block.nodes:
-        for value in used(node):
-            found.setdefault(value)
-        for value in (*node.args, *node.outs):
-            found.update(dict.fromkeys(lengths(value)))
-    found.update(dict.fromkeys(r for r in block.results if isinstance(r, Value)))
-    return {v: None for v in found if v not in made}
 
 
 def reach(block: Block, results: Iterable[Arg], active: set[Value]) -> set[Value]:

@@ -67,7 +67,7 @@ def restore(loop: Loop, back: Block) -> Restored:
             so_far = Value(Type(INT64, (), weak=True))
             state.prefix.append(Node(UFUNCS[np.multiply], (loop.index, step), (so_far,), {}, (), current().loc))
             state.prefix.append(Node(UFUNCS[np.add], (start, so_far), (param,), {}, (), current().loc))
-        elif param.type.shape and written_before_read(back, param):
+        elif param.type.shape and written_before_read(back, param, loop.makers):
             state.prefix.append(_uninitialized(param, loop.node.loc))
         elif param.type.shape and (undo := find_undo(loop, k)) is not None:
             undos.append(undo)

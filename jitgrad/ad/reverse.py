@@ -34,7 +34,7 @@ def vjp(block: Block, wrt: Sequence[int], heads: Sequence[tuple[int, Arg]]) -> B
     """
     inputs = [block.params[k] for k in wrt]
     params = (*block.params, *dict.fromkeys(h for _, h in heads if isinstance(h, Value)))
-    sweep = Sweep(varied(block, inputs))
+    sweep = Sweep(varied(block, inputs), {o: node for node in block.walk() for o in node.outs})
     with building(Builder()) as builder:
         for k, head in heads:
             result = block.results[k]

@@ -9,19 +9,20 @@ from jitgrad.ops.flow import for_
 from jitgrad.ops.index import setitem
 
 
-def written_before_read(block: Block, array: Value) -> bool:
+def written_before_read(block: Block, array: Value, makers: dict[Value, Node]) -> bool:
     """Whether the block writes every element of an array before it reads one.
 
-    It is recognised where parts of the first axis, one by one or in loops, join to the whole of it.
+    It is recognised where parts of the first axis, one by one or in loops, join to the whole of it. `makers` has the
+    nodes of the blocks around.
     """
-    return _Writes(block, array).all_written()
+    return _Writes(block, array, makers).all_written()
 
 
 class _Writes:
-    def __init__(self, block: Block, array: Value):
+    def __init__(self, block: Block, array: Value, makers: dict[Value, Node]):
         self.block = block
         self.array = array
-        self.makers = {o: node for node in block.walk() for o in node.outs}
+        self.makers = makers | {o: node for node in block.walk() for o in node.outs}
         self.parts: list[tuple[Form, Form]] = []  # of the first axis: first, and one after the last
 
     def all_written(self) -> bool:

@@ -186,8 +186,9 @@ class _Order:
 
     def __init__(self, loop: Loop):
         self.loop = loop
-        self.makers = {o: node for node in loop.body.walk() for o in node.outs}
-        self.inside = set(self.makers) | set(loop.params) | {loop.index}
+        inside = {o: node for node in loop.body.walk() for o in node.outs}
+        self.makers = loop.makers | inside
+        self.inside = set(inside) | set(loop.params) | {loop.index}
         # The number of an iteration, and integers that grow with it: (start, step, loop).
         self.numbers: dict[Value, Node] = {loop.index: loop.node}
         self.growing: dict[Value, tuple[Arg, int, Node]] = {}

@@ -13,7 +13,7 @@ from jitgrad.ops.rules import add, is_masked
 from jitgrad.ops.shape import broadcast_to_
 from jitgrad.ops.symbolic import Expr, as_expr, current
 
-# How loops, branches and calls are reversed: `reverse(sweep, node)` does for one node what `Sweep._rule` does for others.
+# How loops, branches and calls are reversed: `reverse(sweep, node)` does for a node what `Sweep._rule` does for others.
 REVERSES: dict[Op, Callable[[Sweep, Node], None]] = {}
 
 
@@ -24,6 +24,8 @@ class Sweep:
         active: the values that depend on what is differentiated by, those inside of regions included.
         bars: the cotangent of each value, as far as it has been added up.
         masked: the values whose cotangent has zeros where an element was not selected (`jitgrad.ops.rules`).
+        makers: the node that each value of the primal is made by, in the blocks around, too.
+        inside: whether the block is a region.
         stored: values that are an element of an array, which may be read there again: the array, and the node that
             wrote them.
         forward: the nodes walked over, in their order; loops and calls among them replaced by such as keep residuals.
@@ -32,15 +34,22 @@ class Sweep:
     def __init__(
         self,
         active: set[Value],
+        makers: dict[Value, Node],
         bars: dict[Value, object] | None = None,
-        masked: Iterable[Value] = (),
-        stored: dict[Value, tuple[Value, Node]] | None = None,
     ):
-        self.active = active
-        self.stored = stored or {}
+        self.active, self.makers = active, makers
         self.bars = {} if bars is None else bars
-        self.masked = set(masked)
+        self.masked: set[Value] = set()
+        self.stored: dict[Value, tuple[Value, Node]] = {}
+        self.inside = False
         self.forward: list[Node] = []
+
+    def inner(self, bars: dict[Value, object], masked: Iterable[Value], stored: dict | None = None) -> Sweep:
+        """The sweep of a region."""
+        sweep = Sweep(self.active, self.makers, bars)
+        sweep.masked, sweep.inside = set(masked), True
+        sweep.stored = self.stored if stored is None else stored
+        return sweep
 
     def back(self, nodes: list[Node]) -> None:
         """Walk over all nodes from the last to the first."""
@@ -67,8 +76,22 @@ class Sweep:
         for k, (arg, bar) in enumerate(zip(node.args, contributions, strict=True)):
             if bar is not None:
                 self.add(arg, bar)
-                if was_masked or (is_masked(node.op, False) and not _passes_on(node, k)):
+                if was_masked or (is_masked(node.op, False) and not self._selects_nothing(node, k)):
                     self.masked.add(arg)
+
+    def _selects_nothing(self, node: Node, k: int) -> bool:
+        """Whether the cotangent that a masking rule gives needs no strong products.
+
+        It is a part of the result's, with no zeros of its own. Or it is that of an array which a region reads or writes
+        an element of, and that no elementwise operation of the region has made: there the program says itself which
+        elements take part.
+        """
+        parts = node.attrs.get("pattern", (("array",),))
+        if node.op is setitem and k == 1:
+            return all(part[0] != "array" for part in parts)
+        element = self.inside and node.op in (getitem_, setitem) and all(part[0] == "at" for part in parts)
+        made = self.makers.get(node.args[k])
+        return element and (made is None or made.op.ufunc is None)
 
     def _primal(self, arg: Arg) -> object:
         """A value of the primal, for a rule to read."""
@@ -83,11 +106,6 @@ class Sweep:
             return
         self.bars[arg] = _accumulate(self.bars.get(arg), bar)
         name_after(self.bars[arg], arg, "bar")
-
-
-def _passes_on(node: Node, k: int) -> bool:
-    """Whether the cotangent of an argument is a part of the result's, with no zeros of its own."""
-    return node.op is setitem and k == 1 and all(part[0] != "array" for part in node.attrs["pattern"])
 
 
 def _accumulate(total: object, bar: object) -> object:

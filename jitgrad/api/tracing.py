@@ -14,7 +14,7 @@ from jitgrad.ir.types import Type
 from jitgrad.ops.control import check
 from jitgrad.ops.shape import axis_length
 from jitgrad.ops.symbolic import Builder, Expr, NeedStatic, as_arg, building, current
-from jitgrad.trace import Guard, Hidden, evaluate
+from jitgrad.trace import Guard, Hidden, Recursion, evaluate
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,28 +68,41 @@ def trace(
         StaticLeaf: with the leaf that has to become static.
         TraceError, UnsupportedError: what the function does can't be compiled.
     """
-    builder = Builder(checking=True, ones=ones)
-    with building(builder):
-        values = [
-            None if k in static else parameter(name, type)
-            for k, (name, type) in enumerate(zip(flat.names, types, strict=True))
-        ]
-    try:
-        return traced(function, flat, values, builder)
-    except NeedStatic as need:
-        for k, value in enumerate(values):
-            if value is need.value:
-                raise StaticLeaf(k) from need
-        raise
+    recursive: frozenset = frozenset()
+    while True:
+        builder = Builder(checking=True, ones=ones)
+        with building(builder):
+            values = [
+                None if k in static else parameter(name, type)
+                for k, (name, type) in enumerate(zip(flat.names, types, strict=True))
+            ]
+        try:
+            return traced(function, flat, values, builder, recursive)
+        except Recursion as found:
+            recursive |= {found.place}
+        except NeedStatic as need:
+            for k, value in enumerate(values):
+                if value is need.value:
+                    raise StaticLeaf(k) from need
+            raise
 
 
-def traced(function: Callable, flat: Flat, values: list[Value | None], builder: Builder) -> Primal:
-    """Evaluate the function on given values; a leaf without one is what it is."""
+def traced(
+    function: Callable,
+    flat: Flat,
+    values: list[Value | None],
+    builder: Builder,
+    recursive: frozenset = frozenset(),
+) -> Primal:
+    """Evaluate the function on given values; a leaf without one is what it is.
+
+    `recursive` says where functions are called that call themselves at run time.
+    """
     leaves = [leaf if value is None else Expr(value) for leaf, value in zip(flat.leaves, values, strict=True)]
     parts = [unflatten(s, iter(_take(leaves, flat, k))) for k, s in enumerate(flat.structures)]
     split = len(parts) - len(flat.keywords)
     kwargs = dict(zip(flat.keywords, parts[split:], strict=True))
-    found = evaluate(function, tuple(parts[:split]), kwargs, builder)
+    found = evaluate(function, tuple(parts[:split]), kwargs, builder, recursive)
     results, names, structure = flatten(found.result, "result", _is_result)
     with building(builder):
         outs = tuple(as_arg(r) for r in results)

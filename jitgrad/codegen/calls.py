@@ -157,8 +157,10 @@ def _in_place(function: Function, kept) -> frozenset[int]:
         if callee(node) is not None:
             sources = [node.args[i] for i, j in callee(node).updates.items() if j == k and k in kept(callee(node))]
             return any(same(source, param) for source in sources)
+        if not node.regions:
+            return False
         inits = [] if node.op is if_ else [node.args[k + 1]]
         results = [r.results[k] for r in node.regions if r.name != "test"]
-        return bool(node.regions) and all(same(v, param) for v in (*inits, *results))
+        return all(same(v, param) for v in (*inits, *results))
 
     return frozenset(j for k, j in function.updates.items() if same(block.results[j], block.params[k]))

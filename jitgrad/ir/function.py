@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from jitgrad.ir.graph import UNKNOWN, Block, Loc, Node
+from jitgrad.ir.graph import UNKNOWN, Arg, Block, Loc, Node, Value, defined, reads, substitute
 
 
 @dataclass(eq=False, slots=True)
@@ -88,3 +89,39 @@ def has_effect(node: Node) -> bool:
         return node.op.effect
     called = (f.block for f in functions(Block((), [node], ())) if f.block is not None)
     return any(inner.op.effect for block in (*node.regions, *called) for inner in block.walk())
+
+
+def close(group: list[Function]) -> dict[Function, list[Value]]:
+    """Give functions params for all that they read from around, and hand it on where they call each other.
+
+    Returns:
+        For each function the values from around that it takes after its arguments.
+    """
+    made = {f: set(f.block.params) | set(defined(f.block)) for f in group}
+    free = {f: dict(reads(f.block)) for f in group}
+    calls = {f: [g for g in called(f.block) if g in made] for f in group}
+    grows = True
+    while grows:
+        grows = False
+        for f, g in ((f, g) for f in group for g in calls[f]):
+            new = [v for v in free[g] if v not in made[f] and v not in free[f]]
+            free[f].update(dict.fromkeys(new))
+            grows = grows or bool(new)
+    captured = {f: list(free[f]) for f in group}
+    for function in group:
+        block = function.block
+        params = tuple(Value(v.type, v.name) for v in captured[function])
+        block = Block((*block.params, *captured[function]), _handing_on(block, captured).nodes, block.results, block.name)
+        env: dict[Value, Arg] = dict(zip(captured[function], params, strict=True))
+        function.block = substitute(block, env)
+    return captured
+
+
+def _handing_on(block: Block, captured: Mapping[Function, list[Value]]) -> Block:
+    """The block with calls that take what their functions have captured."""
+    nodes = []
+    for node in block.nodes:
+        regions = tuple(_handing_on(region, captured) for region in node.regions)
+        more = captured.get(callee(node), ()) if callee(node) is not None else ()
+        nodes.append(Node(node.op, (*node.args, *more), node.outs, node.attrs, regions, node.loc))
+    return Block(block.params, nodes, block.results, block.name)

@@ -128,6 +128,28 @@ def lengths(value: Arg) -> Iterator[Value]:
             yield axis
 
 
+def defined(block: Block) -> Iterator[Value]:
+    """The values that nodes of a block make, with all that regions take and make."""
+    for node in block.walk():
+        yield from node.outs
+        for region in node.regions:
+            yield from region.params
+
+
+def reads(block: Block) -> dict[Value, None]:
+    """The values from outside that a block reads, in the order in which it does; lengths in types included."""
+    found: dict[Value, None] = {}
+    for node in block.walk():
+        for arg in (*node.args, *(r for region in node.regions for r in region.results)):
+            if isinstance(arg, Value):
+                found.setdefault(arg)
+        for value in (*node.args, *node.outs):
+            found.update(dict.fromkeys(lengths(value)))
+    found.update(dict.fromkeys(r for r in block.results if isinstance(r, Value)))
+    made = {*block.params, *defined(block)}
+    return {v: None for v in found if v not in made}
+
+
 def substitute(block: Block, env: dict[Value, Arg]) -> Block:
     """A copy of the block with fresh values, `env` saying what stands for its params and free values.
 

@@ -7,12 +7,12 @@ import numpy as np
 from jitgrad.ir.graph import Value
 from jitgrad.ir.op import Op
 from jitgrad.ir.types import INT64, Type
-from jitgrad.ops.control import require, require_equal
+from jitgrad.ops.control import require_equal, require_in_bounds
 from jitgrad.ops.create import iota
 from jitgrad.ops.registry import numpy_function
 from jitgrad.ops.rules import Constant, dtype_of, shape_of
 from jitgrad.ops.shape import ravel
-from jitgrad.ops.slices import known, plain_bounds, slice_bounds
+from jitgrad.ops.slices import from_start, known, plain_bounds, slice_bounds
 from jitgrad.ops.symbolic import Expr, current
 
 
@@ -130,12 +130,12 @@ def _checked_number(part, length, axis: int):
                 raise IndexError(f"index {part} is out of bounds for axis {axis} with size {length}\n  {current().loc}")
             return part % length
         least = part + 1 if part >= 0 else -part
-        require(length >= least, f"index {part} is out of bounds for axis {axis}")
+        require_in_bounds(length >= least, axis, length, part)
         return part if part >= 0 else length + part
     if part.dtype.kind not in "iu":
         raise IndexError(f"only integers, slices and arrays of integers or bools are indices\n  {current().loc}")
-    require((part >= -length) & (part < length), f"index is out of bounds for axis {axis}")
-    return np.where(part < 0, part + length, part)
+    require_in_bounds((part >= -length) & (part < length), axis, length, part)
+    return from_start(part, length)
 
 
 def _checked_array(part, length, axis: int):
@@ -147,22 +147,19 @@ def _checked_array(part, length, axis: int):
         if not part.size:
             return part.astype(np.int64)
         low, high = int(part.min()), int(part.max())
-        message = f"index {high if high >= -low else low} is out of bounds for axis {axis}"
-        if known(length):
-            if high >= length or low < -length:
-                raise IndexError(f"{message} with size {length}\n  {current().loc}")
-        else:
-            require(length >= max(high + 1, -low), message)
+        worst = high if high >= -low else low
+        if not known(length):
+            require_in_bounds(length >= max(high + 1, -low), axis, length, worst)
+        elif high >= length or low < -length:
+            raise IndexError(f"index {worst} is out of bounds for axis {axis} with size {length}\n  {current().loc}")
         return part if low >= 0 else np.where(part < 0, part + length, part)
     maker = current().maker(part)
     if maker is not None and maker.op is iota:
         count = maker.args[0]
-        require(
-            (Expr(count) if isinstance(count, Value) else int(count.value)) <= length,
-            f"index is out of bounds for axis {axis}",
-        )
+        fits = (Expr(count) if isinstance(count, Value) else int(count.value)) <= length
+        require_in_bounds(fits, axis, length)
         return part
-    require(np.all((part >= -length) & (part < length)), f"index is out of bounds for axis {axis}")
+    require_in_bounds(np.all((part >= -length) & (part < length)), axis, length)
     return np.where(part < 0, part + length, part)
 
 

@@ -98,15 +98,36 @@ def require_equal(a: int | Value, b: int | Value, args: tuple[Arg, ...], kind: s
         builder.emit(check, (ok, *sizes), {"message": message, "where": str(builder.loc), "sides": sides})
 
 
-def require(ok: object, message: str) -> None:
-    """Make sure of a run-time condition while tracing; a derivative doesn't ask again."""
+def require(ok: object, message: str, *sizes: object) -> None:
+    """Make sure of a run-time condition while tracing; a derivative doesn't ask again.
+
+    Args:
+        ok: the condition.
+        message: the text of the error; `{k}` stands for the k-th of `sizes`.
+        sizes: integers.
+    """
     builder = current()
     if isinstance(ok, bool | np.bool_):
         if not ok:
-            raise error_class(message)(f"{message}\n  {builder.loc}")
+            text = message.format(*sizes) if sizes else message
+            raise error_class(message)(f"{text}\n  {builder.loc}")
         return
     if builder.checking and builder.first_time_equal(as_arg(ok), message):
-        builder.emit(check, (ok,), {"message": message, "where": str(builder.loc)})
+        builder.emit(check, (ok, *sizes), {"message": message, "where": str(builder.loc)})
+
+
+def require_in_bounds(ok: object, axis: int, length: object, index: object = None) -> None:
+    """Make sure that what is read or written is there, unless the user goes without that (`boundscheck=False`).
+
+    Args:
+        ok: the condition.
+        axis, length: the axis and its length.
+        index: the index, if it is a single one.
+    """
+    if current().boundscheck and index is None:
+        require(ok, f"index is out of bounds for axis {axis} with size {{0}}", length)
+    elif current().boundscheck:
+        require(ok, f"index {{0}} is out of bounds for axis {axis} with size {{1}}", index, length)
 
 
 def require_not_one(n: Value) -> None:

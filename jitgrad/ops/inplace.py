@@ -7,7 +7,7 @@ the printers; all of them ask here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from jitgrad.ir.function import callee
 from jitgrad.ir.graph import Arg, Block, Node, Value, used
@@ -60,7 +60,8 @@ class Memory:
         for region in node.regions:
             self.add_block(region)
         if node.regions:
-            for out, roots in roots_after(node, self.roots).items():
+            destroyed = self.destroyed(node) if node.op is not if_ else ()
+            for out, roots in roots_after(node, destroyed, self.roots).items():
                 self.set_roots(out, roots)
         elif callee(node) is not None:
             for k, j in callee(node).updates.items():
@@ -100,10 +101,13 @@ class Memory:
         return sorted(found)
 
 
-def roots_after(node: Node, roots: Callable[[Arg], frozenset[Value]]) -> dict[Value, frozenset[Value]]:
+def roots_after(
+    node: Node, destroyed: Iterable[int], roots: Callable[[Arg], frozenset[Value]]
+) -> dict[Value, frozenset[Value]]:
     """The roots of the arrays that a loop or branch gives: itself, and those of anything that it may have been.
 
-    What goes round in a loop may come from any slot whose param it has been on the way.
+    What goes round in a loop may come from any slot whose param it has been on the way. What comes out of a destroyed
+    slot is known by no other name any more.
     """
     arrays = [slot for slot in slots(node) if slot.out.type.shape]
     found = {}
@@ -117,7 +121,7 @@ def roots_after(node: Node, roots: Callable[[Arg], frozenset[Value]]) -> dict[Va
             for out, own in found.items()
         }
         if more == found:
-            return found
+            return found | {node.outs[k]: frozenset((node.outs[k],)) for k in destroyed}
         found = more
 
 

@@ -72,8 +72,15 @@ def _clamped(bound, length, default, low, high):
         return greatest(length + bound, low) if bound < 0 else least(bound, high)
     if bound.ndim or bound.dtype.kind not in "iu":
         raise TypeError("slice indices must be integers or None or have an __index__ method")
-    wrapped = np.where(bound < 0, bound + length, bound)
-    return least(greatest(wrapped, low), high)
+    return least(greatest(from_start(bound, length), low), high)
+
+
+def from_start(index: Expr, length) -> Expr:
+    """A number that may count from the end of an axis, as one that counts from its start."""
+    counted = np.where(index < 0, index + length, index)
+    if isinstance(counted, Expr):
+        counted.value.type = index.type
+    return counted
 
 
 def known(n) -> bool:

@@ -31,6 +31,7 @@ class Builder:
         loc: the user's line that the next nodes belong to.
         checking: whether lengths that must agree are checked at run time. True while tracing; a derivative
             has the shapes of its primal, where they were checked.
+        boundscheck: whether indices are checked.
         captured: arrays that code without source has brought in, each with the value that stands for it.
         ones: descriptions of derived lengths (that of `x[1:]`, say) which are one in the call that this is built
         for, and
@@ -45,6 +46,7 @@ class Builder:
         parent: Builder | None = None,
         ones: frozenset[str] = frozenset(),
         region: bool = False,
+        boundscheck: bool = True,
     ):
         self.nodes: list[Node] = []
         self.parent = parent
@@ -52,6 +54,7 @@ class Builder:
         self.made: set[Value] = set()
         self.loc: Loc = UNKNOWN if parent is None else parent.loc
         self.checking = checking or (region and parent.checking)
+        self.boundscheck = boundscheck and (parent is None or parent.boundscheck)
         self.captured: list[tuple[Value, np.ndarray]] = [] if parent is None else parent.captured
         self._integers: dict[tuple, Value] = {}  # besides those of the parents
         self.ones: frozenset[str] = ones if parent is None else parent.ones

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from jitgrad.ir.graph import Arg, Block, Const, Node, Value
 from jitgrad.ir.types import INT64
 from jitgrad.ops.affine import ONE, Form, constant, possible
-from jitgrad.ops.flow import for_, slots, while_
+from jitgrad.ops.flow import for_, if_, slots, while_
 
 LONGEST = 1 << 48  # an axis
 MOST_TRIPS = 1 << 50  # a loop of as many iterations takes days
@@ -33,6 +33,7 @@ class Bounds:
     Attributes:
         maker: the node that a value was made by, regions included.
         loop: for the index of a counted loop, the loop.
+        version: what is known: the same number, the same knowledge.
         grown: for an integer that a loop changes by a constant in each iteration: (start, step, loop).
     """
 
@@ -44,6 +45,7 @@ class Bounds:
         self._sizes: dict[Arg, int | None] = {}
         self._forms: dict[Arg, Form] = {}
         self._facts: list[Form] = []
+        self.version = self._versions = 0
         for node in block.walk():
             self._note_loop(node)
 
@@ -132,13 +134,24 @@ class Bounds:
 
     # What holds.
     @contextmanager
-    def supposing(self, condition: Arg | None = None, outcome: bool = True) -> Iterator[None]:
-        """What is learnt inside is forgotten afterwards; a condition is known to begin with."""
-        before = list(self._facts)
-        if condition is not None:
-            self.learn(condition, outcome)
+    def inside(self, node: Node, region: Block) -> Iterator[None]:
+        """In a region its condition holds, and there is an iteration. What is learnt there is forgotten afterwards."""
+        before, version = list(self._facts), self.version
+        if node.op is if_:
+            self.learn(node.args[0], region is node.regions[0])
+        elif node.op is for_:
+            self._add(self.form(self.unclamped(node.args[0])) - constant(1))
+        elif node.op is while_ and region is not node.regions[0]:
+            self.learn(node.regions[0].results[0])
         yield
-        self._facts = before
+        self._facts, self.version = before, version
+
+    def _add(self, *facts: Form) -> None:
+        for fact in facts:
+            if fact not in self._facts:
+                self._facts.append(fact)
+                self._versions += 1
+                self.version = self._versions
 
     def learn(self, condition: Arg, outcome: bool = True) -> None:
         """From here on the condition is known to be true, or false."""
@@ -153,8 +166,7 @@ class Bounds:
                 self.learn(arg, outcome)
         elif name in COMPARISONS and are_integers(node):
             less = self.form(node.args[1]) - self.form(node.args[0])
-            new = self._facts_of(name if outcome else OPPOSITE[name], less)
-            self._facts += [f for f in new if f not in self._facts]
+            self._add(*self._facts_of(name if outcome else OPPOSITE[name], less))
 
     def _facts_of(self, name: str, less: Form) -> list[Form]:
         """What is not negative if a comparison holds; `less` is its right side minus its left side."""

@@ -25,8 +25,8 @@ def checks_before_loops(block: Block) -> Block:
     """Do a check once for all iterations of a loop, where what it compares grows evenly: for the first and the last.
 
     What holds at both ends of a line holds between them. Only checks that every iteration comes by are moved: none out
-    of a branch, nor out of a loop that may end early. What has failed may have been done by NumPy up to the iteration that
-    fails; nobody sees that.
+    of a branch, nor out of a loop that may end early. That NumPy would have done the iterations before the one that
+    fails, nobody can see.
     """
     return _Hoister(block).block(block)
 
@@ -134,7 +134,9 @@ class _Loop:
             start, step, _ = self.bounds.grown[arg]
             return as_arg(as_expr(start) + as_expr(place) * step)
         node = self.maker[arg]
-        return as_arg(current().emit(node.op, tuple(self.at(a, place) for a in node.args), dict(node.attrs)))
+        there = as_arg(current().emit(node.op, tuple(self.at(a, place) for a in node.args), dict(node.attrs)))
+        there.type = arg.type
+        return there
 
     # What a check compares.
     def parts(self, ok: Arg) -> _Parts:
@@ -159,53 +161,71 @@ class _Loop:
         slope = self.slope(arg)
         return slope == 0 or (slope is not None and abs(slope) <= STEEPEST and self.bounds.size(arg) is not None)
 
-    def lines(self, holds: tuple[Arg, ...]) -> list[tuple[Arg, Arg]] | None:
-        """What is compared with what by conditions that depend on the index, smaller sides first.
+    def ends(self, holds: tuple[Arg, ...]) -> list[tuple[bool, bool]] | None:
+        """Of each condition, whether it has to be looked at in the first and in the last iteration.
 
-        None if the conditions may fail between two iterations in which they hold.
+        None if one of them may fail between two iterations in which they hold.
         """
-        pairs = []
-        for ok in holds:
-            if self.slope(ok) == 0:
-                continue
-            node = self.maker.get(ok)
-            if node is None or node.op.name not in _SIDES or not are_integers(node):
-                return None
-            pairs.append(node.args if _SIDES[node.op.name] else node.args[::-1])
+        pairs = [self.compared(ok) for ok in holds]
+        if None in pairs:
+            return None
         # What is enclosed by numbers that fit does not wrap around either, if it is no steeper than that.
-        enclosed = {small for small, _ in pairs} & {large for _, large in pairs}
+        enclosed = {small for small, _ in filter(None, pairs)} & {large for _, large in filter(None, pairs)}
         enclosed = {v for v in enclosed if self.slope(v) is not None and abs(self.slope(v)) <= STEEPEST}
-        sides = [(v, w) for pair in pairs for v, w in (pair, pair[::-1])]
-        fits = all(self.is_line(v) or (v in enclosed and self.slope(w) == 0) for v, w in sides)
-        return pairs if fits else None
+        out = []
+        for pair in pairs:
+            if not pair:
+                out.append((True, False))
+            elif all(map(self.is_line, pair)):
+                closer = self.slope(pair[1]) < self.slope(pair[0])
+                out.append((not closer, closer))
+            elif any(v in enclosed and self.slope(w) == 0 for v, w in (pair, pair[::-1])):
+                out.append((True, True))
+            else:
+                return None
+        return out
+
+    def compared(self, ok: Arg) -> tuple[Arg, ...] | None:
+        """What a condition compares, the smaller first; nothing if it is the same in all iterations.
+
+        None if it does not compare integers.
+        """
+        if self.slope(ok) == 0:
+            return ()
+        node = self.maker.get(ok)
+        if node is None or node.op.name not in _SIDES or not are_integers(node):
+            return None
+        return node.args if _SIDES[node.op.name] else node.args[::-1]
 
     # Moving it.
     def hoisted(self, node: Node) -> list[Node] | None:
         """The nodes that do a check before the loop; None if it has to stay."""
         parts = self.parts(node.args[0])
-        lines = self.lines(parts.holds)
-        if lines is None or None in map(self.slope, node.args[1:]) or not all(map(self.is_line, parts.counts)):
+        ends = self.ends(parts.holds)
+        if ends is None or None in map(self.slope, node.args[1:]) or not all(map(self.is_line, parts.counts)):
             return None
         builder = Builder()
         builder.loc = node.loc
         with building(builder):
             first, last, guard = self.span(parts.counts)
-            guards = [*map(as_expr, parts.unless), *([] if guard is None else [as_expr(guard) <= 0])]
-            places = [first, last] if lines or parts.counts else [first]
-            for place in places:
-                conditions = [as_expr(self.at(h, place)) for h in parts.holds]
-                if any(self.slope(v) and v is not self.index for pair in lines for v in pair):
-                    conditions += self.few_enough()
-                ok = reduce(np.logical_or, [*guards, reduce(np.logical_and, conditions)])
-                sizes = [self.at(a, place) for a in node.args[1:]]
-                if place is last and sizes:
-                    sizes[0] = self.first_outside(node, parts.holds, first, sizes[0])
-                builder.emit(check, (as_arg(ok), *sizes), dict(node.attrs))
+            guards = [as_expr(self.at(u, first)) for u in parts.unless]
+            guards += [] if guard is None else [as_expr(guard) <= 0]
+            for place, wanted in zip((first, last), zip(*ends, strict=True), strict=True):
+                holds = [h for h, w in zip(parts.holds, wanted, strict=True) if w]
+                if holds:
+                    conditions = [as_expr(self.at(h, place)) for h in holds]
+                    conditions += self.few_enough(holds) if place is last else []
+                    ok = reduce(np.logical_or, [*guards, reduce(np.logical_and, conditions)])
+                    sizes = [self.at(a, place) for a in node.args[1:]]
+                    if place is last and sizes:
+                        sizes[0] = self.first_outside(node, holds, first, sizes[0])
+                    builder.emit(check, (as_arg(ok), *sizes), dict(node.attrs))
         return builder.nodes
 
-    def few_enough(self) -> list:
+    def few_enough(self, holds: list[Arg]) -> list:
         """That there are not so many iterations that something wraps around."""
-        return [as_expr(self.trips) <= MOST_TRIPS] if self.bounds.size(self.trips) is None else []
+        grow = {v for ok in holds for v in self.compared(ok) if self.slope(v)} - {self.index}
+        return [as_expr(self.trips) <= MOST_TRIPS] if grow and self.bounds.size(self.trips) is None else []
 
     def span(self, counts: tuple[Arg, ...]) -> tuple[Arg, Arg, Arg | None]:
         """The first and the last iteration in which all counts are positive, and how many there are; None if there
@@ -221,7 +241,7 @@ class _Loop:
         certain = isinstance(number, Const) and number.value > 0
         return as_arg(first), as_arg(last), None if certain else number
 
-    def first_outside(self, node: Node, holds: tuple[Arg, ...], first: Arg, otherwise: Arg) -> Arg:
+    def first_outside(self, node: Node, holds: list[Arg], first: Arg, otherwise: Arg) -> Arg:
         """The first number out of range, for the message: NumPy's loop would have stopped there."""
         slope = self.slope(node.args[1])
         for ok in holds:
@@ -248,8 +268,8 @@ def checks_first(block: Block) -> Block:
     """Move checks, and what they read, in front of everything else, in their order.
 
     An exception in compiled code leaks the arrays that are alive, so a check had better be done before any is made. The
-    checks that depend on nothing but lengths thereby allocate nothing. Those in loops, branches and calls stay where they
-    are, and no check moves in front of them: the first that fails is the one to be raised.
+    checks that depend on nothing but lengths thereby allocate nothing. Those in loops, branches and calls stay where
+    they are, and no check moves in front of them: the first that fails is the one to be raised.
     """
     maker = {out: node for node in block.nodes for out in node.outs}
     wanted: set[Node] = set()

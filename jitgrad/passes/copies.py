@@ -191,7 +191,7 @@ class _Ownership:
         inner = [Scope(region, scope, k) for region in node.regions]
         for s in inner:
             self.visit_block(s)
-        roots = self._roots_outside(node, scope)
+        roots = self._roots_outside(node, (), scope)
         for slot in slots(node):
             if slot.out.type.shape:
                 owned = all(
@@ -213,10 +213,10 @@ class _Ownership:
         captured = read_inside(node)
         self._own_init(node, destroyed, captured, scope, k)
         moved = self._moved(node, destroyed, captured, params, (scope, k), body)
-        roots = self._roots_outside(node, scope)
+        roots = self._roots_outside(node, destroyed, scope)
         for j, out in enumerate(node.outs):
             if out.type.shape:
-                self.define(out, frozenset((out,)) if j in destroyed else roots[out], j in destroyed or j in moved)
+                self.define(out, roots[out], j in destroyed or j in moved)
 
     def _destroyed(self, params: tuple[Value, ...], body: Scope) -> list[int]:
         """The slots whose memory is written to in the body, now or in a later iteration."""
@@ -278,10 +278,10 @@ class _Ownership:
     def _once(self, x: Arg, results: tuple[Arg, ...]) -> bool:
         return sum(r.type.shape != () and self.memory.share(x, r) for r in results) == 1
 
-    def _roots_outside(self, node: Node, scope: Scope) -> dict[Value, frozenset[Value]]:
+    def _roots_outside(self, node: Node, destroyed: Iterable[int], scope: Scope) -> dict[Value, frozenset[Value]]:
         return {
             out: frozenset(r for r in roots if r is out or _visible(r, scope))
-            for out, roots in roots_after(node, self.memory.roots).items()
+            for out, roots in roots_after(node, destroyed, self.memory.roots).items()
         }
 
     def give(self, block: Block) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from jitgrad.ir.graph import Arg, Block, Const, Node, Value
+from jitgrad.ir.types import BOOL, Type
 from jitgrad.ops.control import check
-from jitgrad.ops.flow import if_, while_
+from jitgrad.ops.elementwise import where
+from jitgrad.ops.flow import if_
 from jitgrad.passes.bounds import AND, COMPARISONS, NOT, OR, Bounds, are_integers
 from jitgrad.passes.carries import typed_as
 from jitgrad.passes.rename import rename_lengths, renamed
@@ -14,17 +16,24 @@ def decide(block: Block) -> Block:
     """Replace comparisons of integers that can only come out in one way, and what follows from that.
 
     The bounds of indices and lengths, the conditions of branches and loops around, and the checks before tell what is
-    certain. A check of what is certain is left out; an index that can't be negative needs no `where` that counts it from
-    the end, and the bounds of a slice within the array need no clamping.
+    certain. A check of what is certain is left out, an index that can't be negative needs no `where` that counts it
+    from the end, and the bounds of a slice within the array need no clamping.
     """
     return _Decider(block).run()
 
 
 class _Decider:
+    """
+    Attributes:
+        env: what stands for a value from now on.
+        asked: what was known when a condition was looked at last, and what came out.
+    """
+
     def __init__(self, block: Block):
         self.program = block
         self.bounds = Bounds(block)
         self.env: dict[Arg, Arg] = {}
+        self.asked: dict[Arg, tuple[int, bool | None]] = {}
 
     def run(self) -> Block:
         return rename_lengths(self.block(self.program), self.env)
@@ -32,51 +41,72 @@ class _Decider:
     def block(self, block: Block) -> Block:
         nodes = []
         for node in block.nodes:
-            node = renamed(node, self.env)
+            node = self.decided(renamed(node, self.env))
             result = self.result(node)
             if result is not None:
                 self.env[node.out] = result
                 if isinstance(result, Value) and result.name is None:
                     result.name = node.out.name
             elif node.op is not check or not _is_true(node.args[0]):
-                nodes.append(renamed(node, {}, self.regions(node)) if node.regions else node)
+                nodes.append(renamed(node, {}, tuple(self.region(node, r) for r in node.regions)))
                 if node.op is check:
                     self.bounds.learn(node.args[0])
         results = tuple(self.env.get(r, r) for r in block.results)
         return Block(block.params, nodes, results, block.name, block.notes)
 
-    def regions(self, node: Node) -> tuple[Block, ...]:
-        """The regions, knowing what holds in them."""
-        out = []
-        for k, region in enumerate(node.regions):
-            holds, outcome = None, True
-            if node.op is if_:
-                holds, outcome = node.args[0], k == 0
-            elif node.op is while_ and region.name != "test":
-                holds = node.regions[0].results[0]
-            with self.bounds.supposing(holds, outcome):
-                out.append(self.block(region))
-        return tuple(out)
+    def region(self, node: Node, region: Block) -> Block:
+        with self.bounds.inside(node, region):
+            return self.block(region)
+
+    def decided(self, node: Node) -> Node:
+        """A check, a branch or a choice, with its condition if that is certain where it stands."""
+        if node.op not in (check, if_, where) or node.args[0].type.shape:
+            return node
+        truth = self.truth(node.args[0])
+        if truth is None:
+            return node
+        args = (Const(BOOL.type(truth), Type(BOOL)), *node.args[1:])
+        return Node(node.op, args, node.outs, node.attrs, node.regions, node.loc)
+
+    def truth(self, condition: Arg) -> bool | None:
+        """Whether a condition holds, if that is certain."""
+        if isinstance(condition, Const):
+            return bool(condition.value)
+        if self.asked.get(condition, (-1, None))[0] != self.bounds.version:
+            self.asked[condition] = self.bounds.version, self._truth(condition)
+        return self.asked[condition][1]
+
+    def _truth(self, condition: Value) -> bool | None:
+        node = self.bounds.maker.get(condition)
+        if node is None or condition.type.dtype != BOOL:
+            return None
+        name = node.op.name
+        if name in COMPARISONS and are_integers(node):
+            return self.bounds.decide(node)
+        if name in NOT:
+            truth = self.truth(node.args[0])
+            return None if truth is None else not truth
+        if name in (*AND, *OR):
+            sides = [self.truth(a) for a in node.args]
+            stop = name in OR
+            return stop if stop in sides else None if None in sides else not stop
+        return None
 
     def result(self, node: Node) -> Arg | None:
         """What a node comes to, if that is certain."""
         if len(node.outs) != 1 or node.out.type.shape or node.regions:
             return None
-        name, args = node.op.name, node.args
-        if name in COMPARISONS and are_integers(node):
-            return self.known(self.bounds.decide(node), node)
-        if name in (*AND, *OR) and node.out.type.dtype.kind == "b":
-            return _joined(node, stops=name in OR)
-        if name in NOT and isinstance(args[0], Const) and node.out.type.dtype.kind == "b":
-            return self.known(not args[0].value, node)
-        if name == "where" and isinstance(args[0], Const):
-            return typed_as(args[1 if args[0].value else 2], node.out)
-        if name in ("maximum", "minimum") and are_integers(node):
+        if node.op.name in ("maximum", "minimum") and are_integers(node):
             return self.extreme(node)
+        if node.op is where and isinstance(node.args[0], Const):
+            return typed_as(node.args[1 if node.args[0].value else 2], node.out)
+        if node.out.type.dtype == BOOL:
+            truth = self.truth(node.out)
+            if truth is not None:
+                return Const(BOOL.type(truth), Type(BOOL))
+            if node.op.name in (*AND, *OR):
+                return _joined(node, stops=node.op.name in OR)
         return None
-
-    def known(self, truth: bool | None, node: Node) -> Const | None:
-        return None if truth is None else Const(node.out.type.dtype.type(truth), node.out.type)
 
     def extreme(self, node: Node) -> Value | None:
         """The larger or smaller of two integers. A constant isn't put in: an axis that is not known to have length one

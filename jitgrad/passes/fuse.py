@@ -150,13 +150,13 @@ class _Level:
 
     def visit(self, second: _Group) -> None:
         """Do a node within an earlier one if that is right and pays, else note it for later ones."""
-        # The user's own loops stay apart if all that they share is what they read.
-        reads = second.flow.node.loc.role == "adjoint"
+        # The user's own loops stay apart if all that they share is what they read, and add up in their own order.
+        adjoint = second.flow.node.loc.role == "adjoint"
         for first in self.candidates(second):
             merge = self.merge(second, first)
-            if merge is not None and any(reads or node.op.name not in _MOVES for node in merge.shared):
+            if merge is not None and any(adjoint or node.op.name not in _MOVES for node in merge.shared):
                 return self.replace(first, second, merge)
-        if second.flow.node.op is for_ and orderless(second.flow.node.regions[0]):
+        if adjoint and second.flow.node.op is for_ and orderless(second.flow.node.regions[0]):
             for first in self.candidates(second):
                 if self.with_one(second, first):
                     return None

@@ -20,9 +20,10 @@ ADDS = (UFUNCS[np.add], UFUNCS[np.subtract], add_at)
 
 
 def count_up(block: Block) -> Block:
-    """Let loops that count back, and may as well count up, do so.
+    """Let reversed loops that may as well count up do so.
 
-    Then they count as the primal does, and the elements that they read and write follow each other in memory.
+    Then they count as the primal does, and the elements that they read and write follow each other in memory. Sums that
+    the user has written keep their order.
     """
     maker = {out: node for node in block.walk() for out in node.outs}
     return _counting_up(block, maker) if any(node.op is for_ for node in block.nodes) else block
@@ -33,7 +34,7 @@ def _counting_up(block: Block, maker: dict[Arg, Node]) -> Block:
     for node in block.nodes:
         regions = tuple(_counting_up(region, maker) for region in node.regions)
         node = renamed(node, {}, regions) if regions else node
-        nodes.append(_turned(node, maker) if node.op is for_ else node)
+        nodes.append(_turned(node, maker) if node.op is for_ and node.loc.role == "adjoint" else node)
     return Block(block.params, nodes, block.results, block.name, block.notes)
 
 

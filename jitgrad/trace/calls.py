@@ -13,7 +13,7 @@ import numpy as np
 
 from jitgrad.errors import TraceError
 from jitgrad.ops.symbolic import Expr, current
-from jitgrad.trace import generators, numpy_names
+from jitgrad.trace import generators, numpy_names, recursion
 from jitgrad.trace.aliases import Pending
 from jitgrad.trace.arrays import holds_expr, is_of
 from jitgrad.trace.binding import bind_arguments, signature
@@ -208,17 +208,21 @@ def _run_body(frame: Frame, node: ast.FunctionDef | ast.Lambda) -> object:
         raise frame.error(
             node, f"{frame.name} is an async function, which can't be traced; write it as an ordinary one"
         )
+    frame.node, frame.site = node, current().loc
+    return recursion.run(frame, _evaluate_body)
+
+
+def _evaluate_body(frame: Frame) -> object:
+    trace, node = frame.trace, frame.node
     builder = current()
     loc = builder.loc
     if trace.depth >= MAX_DEPTH:
         raise frame.error(
-            node, f"{frame.name} calls itself more than {MAX_DEPTH} times deep while it is traced; a "
-            "recursion that "
-            "depends on run-time values can't be traced, and others must end",
+            node, f"{frame.name} calls itself more than {MAX_DEPTH} times deep while it is traced; a recursion that "
+            "depends on no run-time value must end",
         )  # fmt: skip
     trace.depth += 1
     trace.frames.append(frame)
-    frame.node = node
     try:
         is_lambda = isinstance(node, ast.Lambda)
         result = evaluate(frame, node.body) if is_lambda else result_of(trace, run(frame, node.body))
@@ -227,7 +231,7 @@ def _run_body(frame: Frame, node: ast.FunctionDef | ast.Lambda) -> object:
         trace.frames.pop()
     if isinstance(result, Pending):
         result = result.read(f"the value that {frame.name} returns")
-    builder.loc = loc if loc.line else builder.loc
+    builder.loc = loc if loc.line else builder.loc  # of the last line, where there is no caller
     return result
 
 

@@ -18,6 +18,7 @@ from jitgrad.trace.calls import call
 from jitgrad.trace.frame import MAX_DEPTH, Frame, Trace
 from jitgrad.trace.guards import Guard, Hidden
 from jitgrad.trace.readonly import thaw
+from jitgrad.trace.recursion import Place, Recursions
 from jitgrad.trace.source import Scope
 from jitgrad.trace.static import require_static
 from jitgrad.trace.values import Cell, own
@@ -40,7 +41,9 @@ class Traced:
     written: list[Value]  # arguments that the function writes to
 
 
-def evaluate(function, args: tuple, kwargs: dict, builder: Builder) -> Traced:
+def evaluate(
+    function, args: tuple, kwargs: dict, builder: Builder, recursive: frozenset[Place] = frozenset()
+) -> Traced:
     """Evaluate a function's AST once, on `Expr`s; its nodes go to `builder`.
 
     Args:
@@ -48,13 +51,17 @@ def evaluate(function, args: tuple, kwargs: dict, builder: Builder) -> Traced:
         args, kwargs: the arguments; arrays and run-time numbers are `Expr`s, all else as the user
             passed it. Lists, dicts and dataclasses among them belong to the trace, which may change them.
         builder: where nodes go. One with a `parent` makes this a trace inside the running one.
+        recursive: where functions are called that are known to call themselves at run time.
 
     Raises:
+        Recursion: at another place, too; trace again with that.
         NeedStatic: Python needs the number behind an integer argument; trace again with that argument static.
         TraceError, UnsupportedError: the function does what can't be compiled; they point at the line.
     """
     outer = getattr(_active, "trace", None) if builder.parent is not None else None
     trace = Trace(builder, call) if outer is None else outer
+    if outer is None:
+        trace.recursions = Recursions(recursive)
     before = getattr(_active, "trace", None)
     _active.trace = trace
     try:

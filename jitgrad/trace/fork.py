@@ -20,6 +20,10 @@ from jitgrad.trace.static import static_argument
 from jitgrad.trace.values import Cell
 
 
+class Unfinished(Exception):
+    """What a call gives isn't known yet, of a function that is being traced; the other branches say it."""
+
+
 def fork(
     trace,
     condition: Expr,
@@ -53,6 +57,8 @@ def merged(trace, condition: Expr, a: Outcome, b: Outcome, is_live: Callable[[Va
 
 def _raising(trace, fine: Expr, error: Exception, otherwise: Callable[[], tuple]) -> tuple:
     """One side raises: make sure that it isn't taken."""
+    if isinstance(error, Unfinished):
+        return otherwise()
     if trace.handlers:
         raise TraceError(
             f"{type(error).__name__} is raised under a run-time condition inside a `try`, whose handlers can't see it; "

@@ -7,7 +7,7 @@ import builtins
 from collections.abc import Callable
 
 from jitgrad.errors import TraceError, UnsupportedError
-from jitgrad.ir.graph import Loc, Value
+from jitgrad.ir.graph import UNKNOWN, Loc, Value
 from jitgrad.ops.symbolic import Expr, NeedStatic, current
 from jitgrad.trace.aliases import Pending
 from jitgrad.trace.exits import Exit, go_on
@@ -57,6 +57,7 @@ class Trace:
         self.handlers = 0  # `try` statements that are running
         self.sealed: dict[int, object] = {}
         self.solutions: dict[tuple, object] = {}  # what is known of loops from tracing them before
+        self.recursions: object = None  # functions of the program (`trace.recursion`)
         self.elementwise = False  # inside a function for scalars that is applied to arrays
         self.call = call
 
@@ -117,11 +118,12 @@ class Frame:
         is_comprehension: its walrus targets belong to the frame around.
         home: the builder that it was made in.
         node: what is evaluated in it.
+        site: the line that called it.
     """
 
     __slots__ = (
         "first", "function", "home", "is_class", "is_comprehension", "name", "node", "owner", "parent", "scope",
-        "source", "trace", "vars",
+        "site", "source", "trace", "vars",
     )  # fmt: skip
 
     def __init__(self, trace: Trace, source: Source, scope: Scope, parent, function, name: str):
@@ -134,6 +136,7 @@ class Frame:
         self.is_comprehension = False
         self.home = current()
         self.node: ast.AST | None = None
+        self.site = UNKNOWN
 
     def loc(self, node: ast.AST) -> Loc:
         return self.source.loc(node, self.name)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from jitgrad.errors import TraceError
+from jitgrad.ir.graph import Value
 from jitgrad.ops.symbolic import Builder, current, is_building
 
 MISSING = object()
@@ -107,11 +108,16 @@ def check_stateful(x: object, what: str) -> None:
 
 
 class NeedUnrolled(TraceError):
-    """A loop can't become a region, and has to be unrolled if that is possible; `loop` is the builder of its body."""
+    """A loop can't become a region, and has to be unrolled if that is possible.
 
-    def __init__(self, message: str, place: tuple, loop: Builder):
+    Attributes:
+        loop: the builder of its body.
+        inputs: what the number depends on that Python needs, if it is one.
+    """
+
+    def __init__(self, message: str, place: tuple, loop: Builder, inputs: frozenset[Value] = frozenset()):
         super().__init__(message, place)
-        self.loop = loop
+        self.loop, self.inputs = loop, inputs
 
 
 def is_of_other_loop(error: Exception) -> bool:

@@ -158,7 +158,7 @@ def require_static(value: Value, use: str, hidden: set[Value], way_out: str = ""
     builder = current()
     while builder not in loops:
         builder = builder.parent
-    raise NeedUnrolled(message, place, builder)
+    raise NeedUnrolled(message, place, builder, inputs_of(value))
 
 
 def _loop_of(value: Value) -> Builder | None:
