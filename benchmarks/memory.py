@@ -224,7 +224,7 @@ CASES = [
         nonlinear_gauss_seidel,
         lambda n: (random(50), n),
         "element of a sweep",
-        lambda n: 48 * n,
+        lambda n: 50 * n,
         FLOAT,
         STEPS,
     ),

@@ -269,6 +269,15 @@ def array_recurrence(v, n):
     return h
 
 
+@case((A[:, :3], V[:3], 4), (A[:, :3], V[:3], 0))
+def products_with_a_matrix(a, v, n):
+    for _ in range(n):
+        v = a @ v
+        if v[0] > 1:
+            v = a @ (v / 2)
+    return v
+
+
 @case((5,), (0,), (1,))
 def fibonacci(n):
     a, b = 0, 1
@@ -576,6 +585,18 @@ def test_an_index_out_of_range():
     assert tracer.run(V, 2) == V[:2].sum()
     with pytest.raises(IndexError, match=r"s \+= v\[i\]"):
         tracer.run(V, 6)
+
+
+def test_lengths_that_must_agree_are_checked():
+    def f(a, v, n):
+        for _ in range(n):
+            v = a.sum(axis=1)
+        return v
+
+    tracer = Tracer(f, A[:, :3], V[:3], 4)
+    tracer.run(A[:, :3], V[:3], 4)
+    with pytest.raises(ValueError, match="the length of v along axis 0 is not the same"):
+        tracer.run(A, V, 4)
 
 
 def test_what_differs_is_refused_when_it_is_read():

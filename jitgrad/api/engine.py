@@ -23,6 +23,7 @@ from jitgrad.ir.text import block_text
 from jitgrad.ops.symbolic import Builder, Expr, NeedStatic, as_arg, as_expr, current
 from jitgrad.passes import SIMPLIFY, run
 from jitgrad.passes.dce import dce
+from jitgrad.runtime.errors import plain
 
 REMEMBERED = 64  # fast ways of one function
 KEPT = 8  # programs that differ in nothing but their guards; a function whose globals change at each call
@@ -80,16 +81,17 @@ class Engine:
 
     A subclass says what is made of a traced function: `derive(primal, flat, request, extras)`. The `request` is
     whatever else a program depends on, such as the kind of a head gradient; `extras` are the values of its further
-    params where they are known (inside another trace).
+    params where they are known (inside another trace). Without `boundscheck` indices are not checked.
     """
 
     suffix = ""
 
-    def __init__(self, function: Callable):
+    def __init__(self, function: Callable, boundscheck: bool = True):
         if not callable(function):
             raise TypeError(f"expected a function, not {function!r}")
         functools.update_wrapper(self, function, updated=())
         self.function = function
+        self.boundscheck = bool(boundscheck)
         self.arguments = Arguments(function)
         self.known = Known()
         self.fast: Callable = miss  # the way of calls that are like the last
@@ -110,7 +112,7 @@ class Engine:
                 shared = space[_SHARED] = Shared(self.function)
             except TypeError:  # a function that can't be referred to weakly
                 return
-        self.known = shared.table.setdefault((type(self), *key), self.known)
+        self.known = shared.table.setdefault((type(self), self.boundscheck, *key), self.known)
         self.fast = self.known.fast
 
     def derive(self, primal: Primal, flat: Flat, request: object, extras: tuple | None) -> Derived:
@@ -125,7 +127,7 @@ class Engine:
 
     def __reduce__(self) -> tuple:
         """Copied and pickled as the function is; the copy traces anew."""
-        return type(self), (self.function,)
+        return type(self), (self.function, self.boundscheck)
 
     # From a call to its program.
     def entry(self, flat: Flat, request: object, ones: frozenset[str] = frozenset()) -> Entry:
@@ -156,7 +158,7 @@ class Engine:
         self, flat: Flat, types: list[LeafType], static: frozenset[int], ones: frozenset[str], request: object
     ) -> Entry:
         try:
-            primal = trace(self.function, flat, types, static, ones)
+            primal = trace(self.function, flat, types, static, ones, self.boundscheck)
         except SourceError as error:
             raise error.with_traceback(None) from None  # it points at the user's line; our frames say nothing
         derived = self.derive(primal, flat, request, None)
@@ -203,10 +205,10 @@ class Engine:
             if remember and not flat.keywords:
                 self.fast = self.known.fast = self.fast_way(entry, kernel, flat)
             return entry, kernel(*values)
-        except (ValueError, IndexError):
-            length = entry.program.explain(values)
+        except (ValueError, IndexError) as error:
+            length = entry.program.explain(error)
             if length is None or length in ones:
-                raise
+                raise plain(error) from None
         return self.execute(flat, request, extras, remember, interpreted, ones | {length})
 
     def fast_way(self, entry: Entry, kernel: Callable, flat: Flat) -> Callable:
@@ -258,7 +260,7 @@ class Engine:
             Value(arg.type, getattr(arg, "name", None) or name) if isinstance(leaf, Expr) or arg.type.is_float else None
             for leaf, arg, name in zip(flat.leaves, given, flat.names, strict=True)
         ]
-        inner = Builder(checking=True, parent=outer)
+        inner = Builder(checking=True, parent=outer, boundscheck=self.boundscheck)
         try:
             primal = traced(self.function, flat, values, inner)
         except NeedStatic as need:

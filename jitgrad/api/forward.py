@@ -62,15 +62,15 @@ def _tangents(flat: Flat, tangents: tuple):
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _engine(function: Callable) -> Pushforward:
-    return Pushforward(function)
+def _engine(function: Callable, boundscheck: bool) -> Pushforward:
+    return Pushforward(function, boundscheck)
 
 
-def jvp(function: Callable, primals: tuple, tangents: tuple) -> tuple:
+def jvp(function: Callable, primals: tuple, tangents: tuple, *, boundscheck: bool = True) -> tuple:
     """Value and Jacobian-vector product, compiled at the first call.
 
     Args:
-        function: as for `grad`.
+        function, boundscheck: as for `grad`.
         primals: the arguments.
         tangents: one for each, of its structure, shapes and dtypes; None stands for zeros.
 
@@ -91,4 +91,4 @@ def jvp(function: Callable, primals: tuple, tangents: tuple) -> tuple:
     ch. 6). The programs of the last functions are kept, so call it with the same function object, not with a new lambda
     each time.
     """
-    return _engine(function)(primals, tangents)
+    return _engine(function, boundscheck)(primals, tangents)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,8 +12,8 @@ import numpy as np
 
 from jitgrad.codegen import module_source
 from jitgrad.compile import Compiled, compile_function
-from jitgrad.ir.graph import Block, Value
-from jitgrad.ir.interpret import interpret
+from jitgrad.ir.function import functions
+from jitgrad.ir.graph import Block, Node, Value
 from jitgrad.lower import lower
 from jitgrad.ops.control import check
 from jitgrad.ops.shape import axis_length
@@ -83,19 +84,21 @@ class Program:
         with np.errstate(all="ignore"):
             return self.array_function(*values)
 
-    def explain(self, values: list) -> str | None:
-        """Raise the error of the first check that doesn't hold, with the shapes as they are.
+    def explain(self, error: Exception) -> str | None:
+        """The description of a derived length that was one in a failed call.
 
-        Returns:
-            In place of the error, the description of a derived length: the call would have succeeded had the
-            program been made for one in which that is one. None if all checks hold.
+        The call would have succeeded had the program been made for one in which that length is one.
+
+        Args:
+            error: what the call has raised; which check it was, its text says.
         """
-        for node, args, _ in interpret(self.block, values, effects_only=True):
-            if node.op is check and not args[0]:
-                for place, description in node.attrs.get("sides", ()):
-                    derived = description is not None and not description.startswith(axis_length.name)
-                    if derived and args[1 + place] == 1:
-                        return description
+        blocks = [self.block, *(f.block for f in functions(self.block))]
+        for node in (n for block in blocks for n in block.walk() if n.op is check and n.attrs.get("sides")):
+            numbers = _numbers(node, str(error))
+            for place, description in node.attrs["sides"]:
+                derived = description is not None and not description.startswith(axis_length.name)
+                if derived and numbers.get(str(place)) == "1":
+                    return description
         return None
 
     def signatures(self) -> int:
@@ -116,6 +119,20 @@ class Program:
         else:
             self._compiled.add(signature)
         return self._compiled
+
+
+def _numbers(node: Node, text: str) -> dict[str, str]:
+    """The sizes that an error shows, if it is that of the given check."""
+    message, where = node.attrs["message"], node.attrs["where"]
+    pattern, seen = "", set()
+    for k, part in enumerate(re.split(r"\{(\d+)\}", message)):
+        if k % 2 == 0:
+            pattern += re.escape(part)
+        else:
+            pattern += f"(?P=n{part})" if part in seen else rf"(?P<n{part}>\d+)"
+            seen.add(part)
+    found = re.fullmatch(pattern + re.escape(f"\n  {where}" if where else ""), text)
+    return {name[1:]: number for name, number in found.groupdict().items()} if found else {}
 
 
 _SCALARS = {np.dtype(np.bool_): numba.types.boolean}

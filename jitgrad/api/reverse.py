@@ -19,6 +19,7 @@ from jitgrad.api.tracing import Primal
 from jitgrad.api.transforms import Jitted
 from jitgrad.ops.symbolic import is_building
 from jitgrad.passes import SIMPLIFY, run, split
+from jitgrad.runtime.errors import plain
 
 
 class Pullback:
@@ -72,9 +73,8 @@ class Vjp(Engine):
             kernel = self.kernel(second.program, values)
             try:
                 cotangents = kernel(*values)
-            except (ValueError, IndexError):
-                second.program.explain(values)
-                raise
+            except (ValueError, IndexError) as error:
+                raise plain(error) from None
             return unflatten(second.structure, second.program.unpack(cotangents))
 
         return outputs, Pullback(pull, entry.primal.block.name)
@@ -99,10 +99,10 @@ class Vjp(Engine):
 
     def _inside(self, flat: Flat) -> tuple[object, Pullback]:
         """Inside another trace: the primal now, and the whole derivative when a head comes."""
-        outputs = Jitted(self.function).inline(flat, None, ())
+        outputs = Jitted(self.function, self.boundscheck).inline(flat, None, ())
 
         def pull(head: object) -> tuple:
-            return _Whole(self.function).inline(flat, ARRAY, tuple(heads_inside(head, outputs)))
+            return _Whole(self.function, self.boundscheck).inline(flat, ARRAY, tuple(heads_inside(head, outputs)))
 
         return outputs, Pullback(pull, getattr(self.function, "__name__", "function"))
 
@@ -158,15 +158,15 @@ def heads_inside(head: object, outputs: object) -> list:
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _engine(function: Callable) -> Vjp:
-    return Vjp(function)
+def _engine(function: Callable, boundscheck: bool) -> Vjp:
+    return Vjp(function, boundscheck)
 
 
-def vjp(function: Callable, *primals) -> tuple[object, Pullback]:
+def vjp(function: Callable, *primals, boundscheck: bool = True) -> tuple[object, Pullback]:
     """Value, and the function that pulls head gradients back to the arguments.
 
     Args:
-        function: as for `grad`.
+        function, boundscheck: as for `grad`.
         primals: its arguments.
 
     Returns:
@@ -188,4 +188,4 @@ def vjp(function: Callable, *primals) -> tuple[object, Pullback]:
     The method is reverse accumulation by source transformation (Griewank & Walther, Evaluating Derivatives, 2008,
     ch. 6).
     """
-    return _engine(function)(*primals)
+    return _engine(function, boundscheck)(*primals)

@@ -58,11 +58,16 @@ class StaticLeaf(Exception):
 
 
 def trace(
-    function: Callable, flat: Flat, types: list[LeafType], static: frozenset[int], ones: frozenset[str]
+    function: Callable,
+    flat: Flat,
+    types: list[LeafType],
+    static: frozenset[int],
+    ones: frozenset[str],
+    boundscheck: bool = True,
 ) -> Primal:
     """Trace a function for arguments of these types, of which the leaves in `static` are what they are.
 
-    `ones` describes derived lengths that are one (see `Builder`).
+    `ones` describes derived lengths that are one, and `boundscheck` says whether indices are checked (see `Builder`).
 
     Raises:
         StaticLeaf: with the leaf that has to become static.
@@ -70,7 +75,7 @@ def trace(
     """
     recursive: frozenset = frozenset()
     while True:
-        builder = Builder(checking=True, ones=ones)
+        builder = Builder(checking=True, ones=ones, boundscheck=boundscheck)
         with building(builder):
             values = [
                 None if k in static else parameter(name, type)

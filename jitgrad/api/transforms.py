@@ -26,8 +26,8 @@ class Gradient(Engine):
     Call it with the function's arguments; `head=` takes a head gradient. See `source`, `graph` and `stats`.
     """
 
-    def __init__(self, function: Callable, argnums: Argnums, has_aux: bool, with_value: bool):
-        super().__init__(function)
+    def __init__(self, function: Callable, argnums: Argnums, has_aux: bool, with_value: bool, boundscheck: bool = True):
+        super().__init__(function, boundscheck)
         if "head" in self.arguments.keywords:
             raise TypeError("a parameter called 'head' would hide the head gradient; give it another name")
         self.single = isinstance(argnums, int | str | np.integer)
@@ -38,12 +38,12 @@ class Gradient(Engine):
         if len(set(self.places)) != len(self.places):
             raise ValueError(f"argnums={argnums!r} names an argument twice")
         self.has_aux, self.with_value = has_aux, with_value
-        self.made_from = (function, argnums, has_aux, with_value)
+        self.made_from = (function, argnums, has_aux, with_value, boundscheck)
         self.suffix = "value_and_grad" if with_value else "grad"
         self.share(self.places, self.single, has_aux, with_value)
 
     def _key(self) -> tuple:
-        return self.function, self.places, self.single, self.has_aux, self.with_value
+        return self.function, self.places, self.single, self.has_aux, self.with_value, self.boundscheck
 
     def __eq__(self, other: object) -> bool:
         """Gradients of one function by the same arguments are the same: `jvp(grad(f), ...)` is traced once."""
@@ -129,8 +129,8 @@ class Jitted(Engine):
 
     suffix = "jit"
 
-    def __init__(self, function: Callable):
-        super().__init__(function)
+    def __init__(self, function: Callable, boundscheck: bool = True):
+        super().__init__(function, boundscheck)
         self.share()
 
     def __call__(self, *args, **kwargs):
@@ -162,7 +162,7 @@ class Jitted(Engine):
 
 
 def grad(
-    function: Callable | None = None, *, argnums: Argnums = 0, has_aux: bool = False
+    function: Callable | None = None, *, argnums: Argnums = 0, has_aux: bool = False, boundscheck: bool = True
 ) -> Gradient | Callable[[Callable], Gradient]:
     """The gradient of a function, compiled at its first call.
 
@@ -171,6 +171,8 @@ def grad(
             tuples, named tuples and dataclasses of them. Left out, `grad` is a decorator with arguments.
         argnums: by which arguments: a position, a name, or a sequence of these.
         has_aux: the function returns `(output, auxiliary)`, and the result is `(gradient, auxiliary)`.
+        boundscheck: raise `IndexError` for an index out of range. Most checks are done in front of loops or can be
+            proved to be needless; without them, such an index reads or writes what lies there, or ends the process.
 
     Returns:
         A function of the same arguments that gives the gradient in the structure of the argument (a tuple of them if
@@ -180,6 +182,7 @@ def grad(
     Raises:
         TypeError: an argument in `argnums` isn't floating-point; the head has another dtype than the output.
         ValueError: the head has another shape than the output; shapes that NumPy would refuse.
+        IndexError, ZeroDivisionError: as in Python, with the line.
         TraceError, UnsupportedError: the function does what can't be compiled; they point at the line.
 
     Example:
@@ -197,17 +200,17 @@ def grad(
     ch. 6).
     """
     if function is None:
-        return lambda f: Gradient(f, argnums, has_aux, with_value=False)
-    return Gradient(function, argnums, has_aux, with_value=False)
+        return lambda f: Gradient(f, argnums, has_aux, False, boundscheck)
+    return Gradient(function, argnums, has_aux, False, boundscheck)
 
 
 def value_and_grad(
-    function: Callable | None = None, *, argnums: Argnums = 0, has_aux: bool = False
+    function: Callable | None = None, *, argnums: Argnums = 0, has_aux: bool = False, boundscheck: bool = True
 ) -> Gradient | Callable[[Callable], Gradient]:
     """The value of a function and its gradient, from one run.
 
     Args:
-        function, argnums, has_aux: as for `grad`.
+        function, argnums, has_aux, boundscheck: as for `grad`.
 
     Returns:
         A function that gives `(value, gradient)`, or with `has_aux` `((value, auxiliary), gradient)`.
@@ -223,15 +226,15 @@ def value_and_grad(
         (5.0, array([2., 4.]))
     """
     if function is None:
-        return lambda f: Gradient(f, argnums, has_aux, with_value=True)
-    return Gradient(function, argnums, has_aux, with_value=True)
+        return lambda f: Gradient(f, argnums, has_aux, True, boundscheck)
+    return Gradient(function, argnums, has_aux, True, boundscheck)
 
 
-def jit(function: Callable) -> Jitted:
+def jit(function: Callable | None = None, *, boundscheck: bool = True) -> Jitted | Callable[[Callable], Jitted]:
     """A function compiled as its gradient would be, without differentiating it.
 
     Args:
-        function: as for `grad`.
+        function, boundscheck: as for `grad`.
 
     Returns:
         A function of the same arguments and results.
@@ -245,4 +248,6 @@ def jit(function: Callable) -> Jitted:
         >>> jit(lambda x: np.mean(x, axis=0, keepdims=True))(np.ones((3, 2)))
         array([[1., 1.]])
     """
-    return Jitted(function)
+    if function is None:
+        return lambda f: Jitted(f, boundscheck)
+    return Jitted(function, boundscheck)

@@ -22,10 +22,11 @@ from jitgrad.codegen.forms import (
 from jitgrad.codegen.regions import RegionWriter
 from jitgrad.ir.graph import Arg, Const, Node, Value
 from jitgrad.ir.types import Type
-from jitgrad.ops.control import error_class
+from jitgrad.ops.control import error_class, text_of
 from jitgrad.ops.index import add_at, setitem
 
 PYTHON_TYPES = {"f": "float", "i": "int", "u": "int"}
+SPECIAL = ("erf", "erfc", "lgamma", "digamma", "zeta")  # what NumPy lacks
 _RAISING = ("divide", "power", "floor_divide", "remainder")
 
 
@@ -120,13 +121,14 @@ class ArrayWriter(RegionWriter):
 
     def _check(self, node: Node) -> list[ast.stmt]:
         ok, *sizes = node.args
-        message, where = node.attrs["message"], node.attrs["where"]
-        text: ast.expr = ast.Constant(f"{message}\n  {where}" if not sizes else message)
+        message, where = text_of(node.attrs["message"]), node.attrs["where"]
+        place = f"\n  {where}" if where else ""
+        text: ast.expr = ast.Constant(message if sizes else message.format() + place)
         if sizes:
             method = ast.Attribute(text, "format", ast.Load())
             text = ast.Call(method, [self.arg(n, node) for n in sizes], [])
-            text = fill("_0 + _1", text, ast.Constant(f"\n  {where}"))
-        error = call(error_class(message).__name__, text)
+            text = fill("_0 + _1", text, ast.Constant(place))
+        error = call(error_class(node.attrs["message"]).__name__, text)
         return [ast.If(negated(self.arg(ok, node)), [ast.Raise(error, None)], [])]
 
     def expr(self, node: Node) -> ast.expr:
@@ -150,6 +152,9 @@ class ArrayWriter(RegionWriter):
         template = OPERATORS.get(name) or ARRAYS.get(name)
         if template:
             return fill(template, *args)
+        if name in SPECIAL:
+            self.imports.add(f"from jitgrad.runtime.special import {name}")
+            return call(name, *args)
         if "axis" in attrs and "keepdims" in attrs:
             return self._reduction(node, args, **attrs)
         keywords = {k: ast.Constant(v) for k, v in attrs.items()}

@@ -61,7 +61,9 @@ class Convention:
         if self.shared is None:
             return args
         filled = dict(zip(self.params, args, strict=True))
-        spare = [expression(p) for p in self.shared.params] if inside is self.shared else map(nothing, self.shared.kinds)
+        spare = (
+            [expression(p) for p in self.shared.params] if inside is self.shared else map(nothing, self.shared.kinds)
+        )
         number = call("np.int64", ast.Constant(self.number))
         return [number, *(filled.get(k, other) for k, other in enumerate(spare))]
 

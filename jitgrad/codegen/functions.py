@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from jitgrad.codegen.calls import CallWriter, Convention, Shared, kept_results
 from jitgrad.codegen.forms import expression, fill, function_def, returned
@@ -27,6 +27,7 @@ class Functions:
         entry: str,
         writer: Callable[..., CallWriter],
         prepare: Callable[[Block], Block],
+        reserved: Iterable[str],
         merges: bool,
     ):
         self.writer = writer
@@ -36,7 +37,7 @@ class Functions:
         self.imports: set[str] = set()
         groups = components(block)
         self.namer = Namer()
-        self.namer.taken.add(entry)
+        self.namer.taken |= {entry, *reserved}
         for group in groups:
             self._agree(group, merges and len(group) > 1)
         for group in groups:

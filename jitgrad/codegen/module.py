@@ -7,7 +7,7 @@ import ast
 from jitgrad.codegen.array_form import ArrayWriter
 from jitgrad.codegen.forms import function_def, returned
 from jitgrad.codegen.functions import Functions
-from jitgrad.codegen.numba_form import NumbaWriter
+from jitgrad.codegen.numba_form import IMPORTED, NumbaWriter
 from jitgrad.codegen.pretty import to_text
 from jitgrad.ir.graph import Block
 from jitgrad.passes.dce import dce
@@ -26,9 +26,9 @@ def module_source(block: Block, entry: str, form: str, doc: str = "", defaults: 
     Returns:
         The text of a module. The array form needs NumPy only.
     """
-    make = {"numpy": ArrayWriter, "numba": NumbaWriter}[form]
-    functions = Functions(block, entry, make, _for_reading if form == "numpy" else _as_it_is, merges=form == "numba")
-    block = _for_reading(block) if form == "numpy" else block
+    make, prepare = {"numpy": (ArrayWriter, _for_reading), "numba": (NumbaWriter, _as_it_is)}[form]
+    functions = Functions(block, entry, make, prepare, IMPORTED, merges=form == "numba")
+    block = prepare(block)
     writer = make(block, functions.conventions)
     writer.namer.taken |= functions.names
     writer.outline()

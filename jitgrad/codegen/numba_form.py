@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
 
 import numpy as np
 
@@ -26,7 +25,10 @@ from jitgrad.codegen.regions import RegionWriter
 from jitgrad.codegen.statements import line_comment
 from jitgrad.ir.function import Function
 from jitgrad.ir.graph import Arg, Block, Const, Node, Value
-from jitgrad.ops.control import error_class
+from jitgrad.ops.control import error_class, text_of
+
+# What says its numbers itself; compiled code puts no text together.
+_NUMBERED = {"IndexError": "OutOfBounds", "ValueError": "Mismatch"}
 
 SCALARS = {
     "logical_and": "_0 and _1",
@@ -41,8 +43,11 @@ RUNTIME = ("maximum", "minimum", "sum_step", "product_step")
 # Elementary functions of our own, which LLVM vectorises in the loop.
 VECTORISED = frozenset((
     "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "tanh", "sinh", "cosh", "arctan", "arcsin", "arccos",
-    "cbrt", "power",
+    "cbrt", "power", "erf", "erfc",
 ))  # fmt: skip
+GAMMA = frozenset(("lgamma", "digamma", "zeta"))
+# All that a module may import of the runtime, which no variable and no function of the user's is called.
+IMPORTED = VECTORISED | set(RUNTIME) | GAMMA | {"select", "stack_address", "writable"}
 _NARROW = frozenset(np.dtype(t) for t in ("i1", "i2", "i4", "u1", "u2", "u4", "u8"))
 
 
@@ -58,6 +63,7 @@ class NumbaWriter(RegionWriter):
         comments: bool = True,
     ):
         super().__init__(block, conventions, comments)
+        self.namer.taken |= IMPORTED
         self.outlined: dict[Node, tuple[str, Outlined]] = {}
 
     def outline(self) -> None:
@@ -131,11 +137,17 @@ class NumbaWriter(RegionWriter):
 
     # Statements.
     def _write_check(self, node: Node) -> list[ast.stmt]:
-        # A constant text, as compiled code needs it; the caller in Python fills in the lengths.
+        ok, *sizes = (self.arg(a, node) for a in node.args)
         message, where = node.attrs["message"], node.attrs["where"]
-        text = re.sub(r"\{\d+\}", "?", message)
-        error = call(error_class(message).__name__, ast.Constant(f"{text}\n  {where}" if where else text))
-        return [ast.If(negated(self.arg(node.args[0], node)), [ast.Raise(error, None)], [])]
+        error = error_class(message).__name__
+        if sizes:
+            error = _NUMBERED[error]
+            self.imports.add(f"from jitgrad.runtime.errors import {error}")
+            words = [ast.Constant(text_of(message)), ast.Constant(where), *sizes]
+        else:
+            text = text_of(message).format()
+            words = [ast.Constant(f"{text}\n  {where}" if where else text)]
+        return [ast.If(negated(ok), [ast.Raise(call(error, *words), None)], [])]
 
     def _write_store(self, node: Node) -> list[ast.stmt]:
         buffer, v, *index = node.args
@@ -163,6 +175,9 @@ class NumbaWriter(RegionWriter):
             value = call(name, *args)
         elif name in RUNTIME and (node.out.type.dtype.kind == "f" or name in ("maximum", "minimum")):
             self.imports.add(f"from jitgrad.runtime.scalars import {name}")
+            value = call(name, *args)
+        elif name in GAMMA:
+            self.imports.add(f"from jitgrad.runtime.gamma import {name}")
             value = call(name, *args)
         elif name in ("sum_step", "product_step"):
             value = fill(OPERATORS["add" if name == "sum_step" else "multiply"], *args)

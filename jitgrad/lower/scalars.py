@@ -41,6 +41,10 @@ def scalar(node: Node, args: list) -> object:
         dtypes = (BOOL,) * len(dtypes)
         args = [a if as_arg(a).type.dtype == BOOL else UFUNCS[np.not_equal](a, 0) for a in args]
     operands = [cast(a, d) for a, d in zip(args, dtypes[:-1], strict=True)]
+    if op.name == "left_shift":  # the processor shifts by the last bits of the count
+        x, count = operands
+        bits = 8 * out.dtype.itemsize
+        operands = [_where((count >= 0) & (count < bits), x, out.dtype.type(0)), count]
     return current().emit(op, tuple(operands), dict(node.attrs))
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jitgrad.ops.registry import FUNCTIONS, METHODS, UFUNCS, misfit
+from jitgrad.ops.registry import FUNCTIONS, METHODS, UFUNCS, special, misfit
 
 
 def _binary(ufunc: np.ufunc):
@@ -79,12 +79,13 @@ class ArrayLike:
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, where=True, dtype=None, **kwargs):
         if method != "__call__":
             return self._ufunc_method(ufunc, method, inputs, kwargs)
-        if ufunc not in UFUNCS or kwargs:
+        op = UFUNCS.get(ufunc) or special(ufunc)
+        if op is None or kwargs:
             name = f"np.{ufunc.__name__}" if getattr(np, ufunc.__name__, None) is ufunc else ufunc.__name__
             self._unsupported(name + (f" with {', '.join(kwargs)}=" if kwargs else ""))
         if out is not None or where is not True:
             self._unsupported(f"np.{ufunc.__name__} with {'out' if out is not None else 'where'}=")
-        result = UFUNCS[ufunc](*inputs)
+        result = op(*inputs)
         return result if dtype is None else METHODS["astype"](result, dtype)
 
     def _ufunc_method(self, ufunc, method, inputs, kwargs):

@@ -14,7 +14,7 @@ from jitgrad.ops.symbolic import as_arg, current
 
 def _evaluate_check(ok: object, *sizes: object, message: str, where: str = "", sides: tuple = ()) -> None:
     if not ok:
-        text = message.format(*(int(n) for n in sizes))
+        text = text_of(message).format(*(int(n) for n in sizes))
         raise error_class(message)(f"{text}\n  {where}" if where else text)
 
 
@@ -24,12 +24,25 @@ def error_class(message: str) -> type[Exception]:
         return AssertionError
     if message.startswith("cannot access local variable"):
         return UnboundLocalError
-    named = getattr(builtins, message.partition(":")[0], None)  # raised by the user's function
-    if isinstance(named, type) and issubclass(named, Exception):
+    if message.startswith("integer division"):
+        return ZeroDivisionError
+    named = _named(message)
+    if named is not None:
         return named
     if message.startswith("maximum recursion depth"):
         return RecursionError
     return IndexError if message.startswith(("index", "boolean index")) else ValueError
+
+
+def text_of(message: str) -> str:
+    """The text of the error, without the name of its class."""
+    return message if _named(message) is None else message.partition(": ")[2]
+
+
+def _named(message: str) -> type[Exception] | None:
+    """The class that a message names: that of an error which the user's function raises."""
+    named = getattr(builtins, message.partition(":")[0], None)
+    return named if isinstance(named, type) and issubclass(named, Exception) else None
 
 
 # `check(ok, *sizes, message=, where=, sides=)` raises unless `ok`. An effect: it stays though nobody reads it, and
@@ -109,8 +122,7 @@ def require(ok: object, message: str, *sizes: object) -> None:
     builder = current()
     if isinstance(ok, bool | np.bool_):
         if not ok:
-            text = message.format(*sizes) if sizes else message
-            raise error_class(message)(f"{text}\n  {builder.loc}")
+            raise error_class(message)(f"{text_of(message).format(*sizes)}\n  {builder.loc}")
         return
     if builder.checking and builder.first_time_equal(as_arg(ok), message):
         builder.emit(check, (ok, *sizes), {"message": message, "where": str(builder.loc)})
@@ -135,7 +147,7 @@ def require_not_one(n: Value) -> None:
     builder = current()
     if builder.checking and builder.first_time_equal(n, "not one"):
         ok = builder.emit(UFUNCS[np.not_equal], (n, Const.of(1)), {})
-        attrs = {"message": "a length is one", "where": str(builder.loc), "sides": ((0, builder.describe(n)),)}
+        attrs = {"message": "a length is {0}", "where": str(builder.loc), "sides": ((0, builder.describe(n)),)}
         builder.emit(check, (ok, n), attrs)
 
 

@@ -6,11 +6,14 @@ Filled by the modules of `jitgrad.ops`, read by everything that carries NumPy's 
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
 
 UFUNCS: dict[object, Callable] = {}
 FUNCTIONS: dict[object, Callable] = {}
 METHODS: dict[str, Callable] = {}
+SPECIAL: dict[str, Callable] = {}  # functions of scipy.special, by name
+DEMANDS: dict[object, Callable] = {}  # what an operator makes sure of before it is applied
 
 
 def numpy_function(*names: Callable | None, method: str | None = None) -> Callable:
@@ -39,6 +42,13 @@ def misfit(implementation: Callable, args: tuple, kwargs: dict) -> str | None:
         return None
     unknown = [k for k in kwargs if k not in parameters]
     return ", ".join(f"{k}=" for k in unknown) or None
+
+
+def special(function: object) -> Callable | None:
+    """What stands for a ufunc of `scipy.special`, which isn't imported for that; or None."""
+    module = sys.modules.get("scipy.special")
+    name = getattr(function, "__name__", "")
+    return SPECIAL.get(name) if module is not None and getattr(module, name, None) is function else None
 
 
 def lookup(function: object) -> Callable | None:

@@ -17,7 +17,7 @@ from jitgrad.ir.graph import UNKNOWN, Arg, Const, Loc, Node, Value
 from jitgrad.ir.op import Op
 from jitgrad.ir.types import INT64, Type
 from jitgrad.ops.arraylike import ArrayLike
-from jitgrad.ops.registry import METHODS
+from jitgrad.ops.registry import DEMANDS, METHODS
 
 _state = threading.local()
 
@@ -267,6 +267,8 @@ class Expr(ArrayLike):
         return current().emit(op, args, attrs)
 
     def _operate(self, ufunc, *args):
+        if ufunc in DEMANDS and current().checking and all(map(_is_data, args)):
+            DEMANDS[ufunc](*args)
         result = super()._operate(ufunc, *args)
         if isinstance(result, Expr) and all(as_arg(a).type.weak for a in args):
             kind = result.dtype.kind
@@ -329,6 +331,10 @@ class Expr(ArrayLike):
 
     def __deepcopy__(self, memo: dict):
         return METHODS["copy"](self)
+
+
+def _is_data(x: object) -> bool:
+    return isinstance(x, Expr | np.ndarray | np.generic | int | float)
 
 
 def as_arg(x: object) -> Arg:

@@ -85,6 +85,8 @@ class Merge:
         self.env.update((second.outs[k], first.outs[j]) for k, j in same.items())
         inits = [second.args[k + 1] for k in kept] if self.is_loop else []
         outs = (*first.outs, *(second.outs[k] for k in kept))
+        for out, param in zip(second.outs, second.regions[0].params[1:], strict=self.is_loop):
+            out.name = out.name or param.name
         self.node = Node(first.op, (*first.args, *inits), outs, first.attrs, tuple(regions), first.loc)
 
     def _rest(self, region: Block, ours: Numbered, theirs: Numbered, gone: set[Value]) -> list[Node]:

@@ -8,6 +8,7 @@ from jitgrad.ir.graph import Arg, Block, Const, Node, Value
 from jitgrad.ir.types import Type
 from jitgrad.ops.elementwise import astype, where
 from jitgrad.ops.flow import for_, if_, slots
+from jitgrad.ops.index import getitem_, setitem
 from jitgrad.ops.registry import UFUNCS
 from jitgrad.ops.rules import strong_multiply
 from jitgrad.ops.shape import broadcast_to_, reshape_, transpose_
@@ -83,7 +84,8 @@ class _Simplifier:
             return self.flow(node)
         if len(node.outs) != 1 or node.op.effect:
             return self.keep(node)
-        new = self.fold(node) or self.chain(node) or self.match(node) or self.unmask(node) or self.unbroadcast(node)
+        new = self.fold(node) or self.forwarded(node) or self.chain(node) or self.match(node)
+        new = new or self.unmask(node) or self.unbroadcast(node)
         if new is None:
             return self.keep(node)
         if isinstance(new, Node):
@@ -138,6 +140,17 @@ class _Simplifier:
             number = node.op.evaluate(*(a.value for a in node.args), **node.attrs)
         out = node.out.type
         return Const(number.item() if out.weak else out.dtype.type(number), Type(out.dtype, (), out.weak))
+
+    def forwarded(self, node: Node) -> Arg | Node | None:
+        """An element that has just been written is what was written."""
+        before = self.maker.get(node.args[0]) if node.op is getitem_ else None
+        if before is None or before.op is not setitem or before.attrs["pattern"] != node.attrs["pattern"]:
+            return None
+        _, value, *place = before.args
+        if value.type.shape or place != list(node.args[1:]) or any(part[0] != "at" for part in node.attrs["pattern"]):
+            return None
+        same = typed_as(value, node.out)
+        return same or Node(astype, (value,), node.outs, {"dtype": node.out.type.dtype}, (), node.loc)
 
     def chain(self, node: Node) -> Arg | Node | None:
         """Merge an operation that only moves elements with one of its kind before it."""

@@ -97,7 +97,7 @@ class _Merge:
         self.where = f"is {{}} or {{}}, depending on the branch taken in line {line}"
         argument = static_argument(condition.value, trace.hidden_values())
         self.argument = argument
-        self.joiner = Joiner(lambda n: not any(n in region.made for region in self.regions))
+        self.joiner = Joiner((a.region,), (b.region,))
 
     def result(self) -> tuple:
         a, b = self.sides

@@ -9,6 +9,7 @@ import numpy as np
 from jitgrad.errors import UnsupportedError
 from jitgrad.ir.graph import Node, Value
 from jitgrad.ir.types import FLOAT64, INT64, Type
+from jitgrad.ops import special
 from jitgrad.ops.elementwise import astype as astype_op
 from jitgrad.ops.registry import METHODS
 from jitgrad.ops.symbolic import Expr, current
@@ -29,12 +30,13 @@ MATH: dict[object, object] = {
     }.items()
     if hasattr(math, name)
 }  # fmt: skip
+MATH |= {math.erf: special.erf, math.erfc: special.erfc, math.lgamma: special.lgamma}
 
 
 # Functions that have no derivative rule.
 UNSUPPORTED = [
     getattr(math, name)
-    for name in ("erf", "erfc", "gamma", "lgamma", "dist", "modf", "frexp", "ldexp", "remainder", "nextafter")
+    for name in ("gamma", "dist", "modf", "frexp", "ldexp", "remainder", "nextafter")
     if hasattr(math, name)
 ]
 

@@ -6,17 +6,21 @@ What differs at run time becomes a slot: a result of the branch's node, or a car
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from jitgrad.ir.graph import Arg, Const, Value
 from jitgrad.ir.types import BOOL, FLOAT64, INT64, Type
+from jitgrad.ops.control import require
 from jitgrad.ops.create import full
-from jitgrad.ops.registry import METHODS
-from jitgrad.ops.symbolic import Expr, as_arg, as_expr, current
+from jitgrad.ops.registry import METHODS, UFUNCS
+from jitgrad.ops.symbolic import Builder, Expr, as_arg, as_expr, current
 from jitgrad.trace.aliases import Maybe, Undecided
 from jitgrad.trace.images import Absent, Fixed, Image, Leaf, Opaque, Optional, Tree, is_plain, show
 from jitgrad.trace.journal import MISSING
+from jitgrad.trace.static import depends
 from jitgrad.trace.structure import rebuilt
 from jitgrad.trace.values import Cell
 
@@ -72,11 +76,12 @@ class Joiner:
     """Makes specs of pairs of images. One array, or container, in two places stays one.
 
     Attributes:
-        is_visible: whether the length of an axis is known outside of the regions.
+        first, second: the regions that the images of each side are from, if they are from regions.
         slots: all that the specs hold.
     """
 
-    is_visible: Callable[[Value], bool]
+    first: Collection[Builder] = ()
+    second: Collection[Builder] = ()
     slots: list[Slot] = field(default_factory=list)
     _known: dict[tuple[int, int], Spec] = field(default_factory=dict)
 
@@ -105,6 +110,9 @@ class Joiner:
         if isinstance(a, Fixed) and isinstance(b, Fixed) and _same_thing(a.thing, b.thing):
             return a
         raise Differs(a, b)
+
+    def _regions(self) -> tuple[Builder, ...]:
+        return (*self.first, *self.second)
 
     def _optional(self, a: Image, b: Image) -> Spec:
         if isinstance(a, Absent) and isinstance(b, Absent):
@@ -151,15 +159,25 @@ class Joiner:
 
     def _slot(self, type_: Type, leaves: tuple, a: Leaf, b: Leaf) -> Slot:
         """A slot, with lengths that are known outside."""
-        shape = []
-        for n, m in zip(a.arg.type.shape, b.arg.type.shape, strict=True):
-            known = next((k for k in (n, m) if not isinstance(k, Value) or self.is_visible(k)), None)
-            if known is None or not _same_length(n, m):
-                raise Differs(a, b)
-            shape.append(known)
-        slot = Slot(Type(type_.dtype, tuple(shape), type_.weak), leaves)
+        shape = tuple(map(self._length, a.arg.type.shape, b.arg.type.shape))
+        if None in shape:
+            raise Differs(a, b)
+        slot = Slot(Type(type_.dtype, shape, type_.weak), leaves)
         self.slots.append(slot)
         return slot
+
+    def _length(self, n: int | Value, m: int | Value) -> int | Value | None:
+        """The length of an axis that has these on both sides, or None if they differ."""
+        visible = [not isinstance(k, Value) or not any(k in r.made for r in self._regions()) for k in (n, m)]
+        if n is m or not (isinstance(n, Value) or isinstance(m, Value)):
+            return n if n == m and visible[0] else None
+        if 1 in (n, m):  # that broadcasts, which the other doesn't
+            return None
+        for regions, k, sees in ((self.second, n, visible[0]), (self.first, m, visible[1])):
+            if sees and any(region.knows_equal(n, m) for region in (*regions, current())):
+                return k
+        # They may well be the same, as those of a square matrix; that is checked.
+        return n if all(visible) and not depends(n, m) and not depends(m, n) else None
 
 
 def _bound_if(image: Image) -> tuple[Image | None, Leaf]:
@@ -170,15 +188,6 @@ def _bound_if(image: Image) -> tuple[Image | None, Leaf]:
 
 def _same_thing(a: object, b: object) -> bool:
     return a is b or (type(a) is type(b) and is_plain(a) and is_plain(b) and bool(a == b))
-
-
-def _same_length(n: int | Value, m: int | Value) -> bool:
-    """Whether two lengths are the same, also after a check that they are."""
-    if not isinstance(n, Value) and not isinstance(m, Value):
-        return n == m
-    if 1 in (n, m):  # that broadcasts, which the other doesn't
-        return False
-    return n is m or current().knows_equal(n, m)
 
 
 def _joined(a: Leaf, b: Leaf) -> Type:
@@ -208,6 +217,11 @@ def argument(slot: Slot, side: int) -> Arg:
         return _constant(0, slot.type)
     if isinstance(leaf.arg, Const):
         return _constant(leaf.arg.value, slot.type)
+    for axis, (n, m) in enumerate(zip(slot.type.shape, leaf.arg.type.shape, strict=True)):
+        if n is not m and not current().knows_equal(n, m):
+            name = leaf.arg.name or "an array"
+            message = f"the length of {name} along axis {axis} is not the same in each course of the program"
+            require(UFUNCS[np.equal](*(Expr(k) if isinstance(k, Value) else k for k in (n, m))), message)
     if leaf.arg.type.dtype == slot.type.dtype:
         return leaf.arg
     return as_arg(METHODS["astype"](Expr(leaf.arg), slot.type.dtype))

@@ -89,7 +89,7 @@ class Returned:
             if a.arg.type.dtype != b.arg.type.dtype:
                 raise Differs(a, b)
             return b.arg.type
-        slot = Joiner(lambda n: True).join(a, b)
+        slot = Joiner().join(a, b)
         return slot.type if isinstance(slot, Slot) else b.arg.type
 
     def finish(self) -> None:

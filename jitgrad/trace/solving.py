@@ -160,7 +160,7 @@ class Solver:
             else:
                 places.setdefault(key, place)
         regions = [part.outcome.region for part in (test, body) if part is not None]
-        joiner = Joiner(lambda n: not any(n in region.made for region in regions))
+        joiner = Joiner(second=regions)
         order = sorted(places.values(), key=lambda p: (Elements, Contents, Variable).index(type(p)))
         specs = [(place, self._join(joiner, place, body.outcome)) for place in order]
         results = [self._join_result(joiner, *pair) for pair in zip(self.starts, body.outcome.results, strict=True)]
@@ -179,7 +179,7 @@ class Solver:
 
     # What is known from an earlier trace of the same loop.
     def _start(self, known: tuple[list, list[Image]]) -> Carry:
-        joiner = Joiner(lambda n: True)
+        joiner = Joiner()
         specs: dict[object, tuple[Place, Spec]] = {}
         for kind, k, name, image in known[0]:
             place = self._place(kind, k, name)

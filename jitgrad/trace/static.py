@@ -120,6 +120,20 @@ def inputs_of(value: Value) -> set[Value]:
     return found
 
 
+def depends(value: int | Value, on: int | Value) -> bool:
+    """Whether a value is computed from another one."""
+    stack: list[object] = [value]
+    seen: set[object] = set()
+    while stack:
+        v = stack.pop()
+        if v is on:
+            return True
+        node = producer(v) if isinstance(v, Value) and v not in seen else None
+        seen.add(v)
+        stack.extend(a for a in (node.args if node is not None else ()) if isinstance(a, Value))
+    return False
+
+
 def static_argument(value: Value, hidden: set[Value]) -> Value | None:
     """The integer argument that, made static, makes the value known while tracing, or None."""
     leaves = inputs_of(value)

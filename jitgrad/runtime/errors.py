@@ -1,0 +1,26 @@
+"""Errors with numbers in them, which compiled code raises.
+
+Numba can't put a text together in reasonable time, but hands numbers on.
+"""
+
+
+class Numbered(Exception):
+    """An error whose text is put together when it is read: of a message, the numbers for its `{0}`, and the place."""
+
+    def __str__(self) -> str:
+        message, where, *numbers = self.args
+        text = message.format(*numbers)
+        return f"{text}\n  {where}" if where else text
+
+
+class OutOfBounds(Numbered, IndexError):
+    """An index is out of bounds."""
+
+
+class Mismatch(Numbered, ValueError):
+    """Lengths don't fit together."""
+
+
+def plain(error: Exception) -> Exception:
+    """The error as Python's own one."""
+    return type(error).__bases__[1](str(error)) if isinstance(error, Numbered) else error
