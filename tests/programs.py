@@ -10,6 +10,7 @@ import ast
 import copy
 import linecache
 import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -20,12 +21,12 @@ from feeding import close, copied, direction, inner, is_float, leaves, moved, sa
 from jitgrad.api.forward import Pushforward
 from jitgrad.api.reverse import Vjp
 from jitgrad.api.transforms import Gradient
-from jitgrad.errors import TraceError
 from jitgrad.testing import pullback_arrays, push_arrays
 
 ROWS, COLUMNS = 3, 4
 KINDS = {"f": (), "v": (COLUMNS,), "m": (ROWS, COLUMNS)}
-LARGEST = 1e3  # programs that give larger numbers are not used
+LARGEST = 1e3  # programs that give larger numbers are not used, nor those that take more decisions
+DECISIONS = 5000
 STEPS = (1e-3, 1e-4, 1e-5)
 
 UNARY = ["math.sin({})", "math.cos({})", "math.tanh({})", "math.exp(-{0} * {0})", "math.sqrt(1.3 + {0} * {0})", "-{}"]
@@ -483,7 +484,7 @@ class Program:
 
 
 class _Watched(ast.NodeTransformer):
-    """Comparisons, and functions with a kink or a jump, tell `_see` what they decide."""
+    """Comparisons, and functions with a kink or a jump, tell what they decide; a loop without an end is noticed."""
 
     FUNCTIONS = ("abs", "max", "min", "int", "np.abs", "np.max")
 
@@ -498,6 +499,11 @@ class _Watched(ast.NodeTransformer):
             return node
         return ast.Call(ast.Name("_decide", ast.Load()), [ast.Constant(name), *node.args], [])
 
+    def visit_While(self, node: ast.While) -> ast.stmt:
+        self.generic_visit(node)
+        node.test = ast.Call(ast.Name("_see", ast.Load()), [node.test], [])
+        return node
+
 
 @lru_cache(maxsize=4)
 def _loaded(text: str):
@@ -505,6 +511,8 @@ def _loaded(text: str):
     seen: list = []
 
     def see(x):
+        if len(seen) > DECISIONS:
+            raise Invalid("endless")
         seen.append(np.asarray(x).tobytes())
         return x
 
@@ -530,14 +538,16 @@ def _loaded(text: str):
 
 
 # Checks.
+_UNLIKE = re.compile(r"'[^']*'|<[^>]*>|\d+|\w+\[[^]]*\]|\n(.|\n)*")  # what differs between messages of one kind
+
+
 class Finding(Exception):
-    """A check that failed: at which stage, and how."""
+    """A check that failed: at which stage, and how. Those of one `key` are taken to have one cause."""
 
     def __init__(self, stage: str, error: Exception):
-        lines = [line for line in str(error).splitlines() if line.strip()]
         self.stage, self.kind = stage, type(error).__name__
-        self.message = str(error)
-        self.key = (stage, self.kind, lines[-1][:40] if lines and isinstance(error, TraceError) else "")
+        words = "" if isinstance(error, AssertionError) else _UNLIKE.sub("", str(error))
+        self.key = (stage, self.kind, words[:50])
         super().__init__(f"{stage}: {self.kind}: {error}")
 
 
@@ -664,14 +674,15 @@ def finding(program: Program, **options) -> Finding | None:
 
 
 # Shrinking.
-def smaller(text: str) -> Iterator[str]:
-    """Programs with a statement less, a body in the place of its loop or branch, or a simpler expression."""
-    count = sum(1 for _ in ast.walk(ast.parse(text)))
+def smaller(text: str) -> Iterator[tuple[int, str]]:
+    """Programs with a statement less, a body in the place of its loop or branch, or a simpler expression; numbered."""
+    place = 0
     for change in (_without, _flattened, _simplified):
-        for k in range(count):
+        for k in range(sum(1 for _ in ast.walk(ast.parse(text)))):
             tree = ast.parse(text)
             for new in change(tree, list(ast.walk(tree))[k]):
-                yield ast.unparse(ast.fix_missing_locations(new)) + "\n"
+                yield place, ast.unparse(ast.fix_missing_locations(new)) + "\n"
+                place += 1
 
 
 def _bodies(node: ast.AST) -> Iterator[list]:
@@ -733,21 +744,25 @@ def _parts(item: ast.expr) -> Iterator[ast.expr]:
 
 def shrink(program: Program, **options) -> Program:
     """A smaller program that fails in the same way."""
-    key = finding(program, **options).key
+    key, start = finding(program, **options).key, 0
     while True:
-        for text in smaller(program.text):
-            if len(text) >= len(program.text):
-                continue
-            try:
-                candidate = Program(text, program.seed)
-            except (SyntaxError, KeyError):
-                continue
-            found = finding(candidate, **options)
-            if found is not None and found.key == key:
-                program = candidate
+        for place, text in smaller(program.text):
+            if place >= start and len(text) < len(program.text) and _fails(text, program.seed, key, options):
+                program, start = Program(text, program.seed), place
                 break
         else:
-            return program
+            if start == 0:
+                return program
+            start = 0  # what could not go before may go now
+
+
+def _fails(text: str, seed: int, key: tuple, options: dict) -> bool:
+    """Whether the program fails in this way."""
+    try:
+        found = finding(Program(text, seed), **options)
+    except (SyntaxError, KeyError):  # it is no program any more
+        return False
+    return found is not None and found.key == key
 
 
 def run(seeds, size: int = 6, **options) -> list[str]:

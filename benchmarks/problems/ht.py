@@ -148,14 +148,13 @@ def simple_jacobian(theta, us, *data):
 def complicated_jacobian(theta, us, *data):
     """All u at once make the first column, all v the second, each for the row's own; then the pose."""
     jacobian = np.empty((3 * data[0].size, 2 + theta.size))
-    for k in range(2):
-        direction = np.zeros_like(us)
-        direction[:, k] = 1.0
-        _, jacobian[:, k] = jvp(lambda u: complicated(theta, u, *data), (us,), (direction,))
-    for k in range(theta.size):
-        direction = np.zeros_like(theta)
-        direction[k] = 1.0
-        _, jacobian[:, 2 + k] = jvp(lambda t: complicated(t, us, *data), (theta,), (direction,))
+    for k in range(2 + theta.size):
+        direction, direction_of_us = np.zeros_like(theta), np.zeros_like(us)
+        if k < 2:
+            direction_of_us[:, k] = 1.0
+        else:
+            direction[k - 2] = 1.0
+        _, jacobian[:, k] = jvp(lambda t, u: complicated(t, u, *data), (theta, us), (direction, direction_of_us))
     return jacobian
 
 

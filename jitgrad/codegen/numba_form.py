@@ -46,8 +46,10 @@ VECTORISED = frozenset((
     "cbrt", "power", "erf", "erfc",
 ))  # fmt: skip
 GAMMA = frozenset(("lgamma", "digamma", "zeta"))
+# After how many turns, less one, a `while` asks for Ctrl-C: with a loop in it, and without.
+ASK_LONG, ASK_SHORT = 2**4 - 1, 2**20 - 1
 # All that a module may import of the runtime, which no variable and no function of the user's is called.
-IMPORTED = VECTORISED | set(RUNTIME) | GAMMA | {"select", "stack_address", "writable"}
+IMPORTED = VECTORISED | set(RUNTIME) | GAMMA | {"select", "stack_address", "writable", "interrupted", "Interrupted"}
 _NARROW = frozenset(np.dtype(t) for t in ("i1", "i2", "i4", "u1", "u2", "u4", "u8"))
 
 
@@ -162,6 +164,24 @@ class NumbaWriter(RegionWriter):
         function = node.attrs["function"]
         self.imports.add(f"from jitgrad.runtime.linalg import {function}")
         return [ast.Expr(call(function, *(self.arg(a, node) for a in args), name))]
+
+    def _while(self, node: Node) -> list[ast.stmt]:
+        """A loop whose end no count guarantees answers Ctrl-C."""
+        *start, loop = super()._while(node)
+        if not (isinstance(node.args[0], Const) and node.args[0].value < 0):
+            return [*start, loop]
+        self.imports |= {
+            "from jitgrad.runtime.errors import Interrupted", "from jitgrad.runtime.signals import interrupted",
+        }  # fmt: skip
+        turns = self.namer.new("turns", "turns")
+        long = any(inner.regions for inner in node.regions[1].walk())
+        ask = f"{turns} & {ASK_LONG if long else ASK_SHORT} == 0 and interrupted()"
+        loop.body[:0] = [
+            ast.AugAssign(ast.Name(turns, ast.Store()), ast.Add(), ast.Constant(1)),
+            ast.If(expression(ask), [ast.Raise(ast.Name("Interrupted", ast.Load()), None)], []),
+        ]
+        self.namer.release(turns)
+        return [*start, ast.Assign([ast.Name(turns, ast.Store())], ast.Constant(0), lineno=0), loop]
 
     # Expressions.
     def expr(self, node: Node) -> ast.expr:

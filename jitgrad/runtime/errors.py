@@ -21,6 +21,12 @@ class Mismatch(Numbered, ValueError):
     """Lengths don't fit together."""
 
 
+class Interrupted(Exception, KeyboardInterrupt):
+    """Ctrl-C, in a loop of compiled code: Numba raises subclasses of `Exception` only."""
+
+
 def plain(error: Exception) -> Exception:
     """The error as Python's own one."""
+    if isinstance(error, Interrupted):
+        return KeyboardInterrupt()
     return type(error).__bases__[1](str(error)) if isinstance(error, Numbered) else error
