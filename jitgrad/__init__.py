@@ -1,6 +1,6 @@
 """JIT-compiled automatic differentiation of NumPy code, by source transformation, with Numba."""
 
-from jitgrad.api import grad, jit, jvp, stop_gradient, value_and_grad, vjp
+from jitgrad.api import checkpoint, grad, jit, jvp, stop_gradient, value_and_grad, vjp
 
-__all__ = ["grad", "jit", "jvp", "stop_gradient", "value_and_grad", "vjp"]
+__all__ = ["checkpoint", "grad", "jit", "jvp", "stop_gradient", "value_and_grad", "vjp"]
 __version__ = "0.1.0"

@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 
 from jitgrad.ad import jvp, vjp
-from jitgrad.ad.checkpoints import CHUNKED
 from jitgrad.ir.graph import Block, Const, Node, Value
 from jitgrad.ir.interpret import outputs
 from jitgrad.ir.types import FLOAT64, Type
 from jitgrad.ir.verify import verify
 from jitgrad.ops.create import arange
-from jitgrad.ops.flow import branch, for_loop, while_loop
+from jitgrad.ops.flow import CHUNKED, branch, for_loop, while_loop
 from jitgrad.ops.index import getitem_, setitem
 from jitgrad.ops.shape import axis_length
 from jitgrad.ops.symbolic import Builder, Expr, as_arg, building, current

@@ -16,8 +16,6 @@ from jitgrad.ops.flow import carried, for_
 from jitgrad.ops.registry import UFUNCS
 from jitgrad.ops.symbolic import Builder, as_arg, as_expr, building, current
 
-CHUNKED = "chunked"  # the attribute of a `for` that is to be reversed in chunks
-
 
 def in_chunks(node: Node, active: set[Value]) -> tuple[list[Node], Node]:
     """The same loop as a loop over chunks, and the nodes that have to stand before it.

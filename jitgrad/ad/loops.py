@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from jitgrad.ad.checkpoints import CHUNKED, in_chunks
+from jitgrad.ad.checkpoints import in_chunks
 from jitgrad.ad.regions import active_captures, own_all, reach, without_checks
 from jitgrad.ad.residuals import Restored, restore
 from jitgrad.ad.stable import find_stable, with_rereads, without_rereads
 from jitgrad.ad.sweep import REVERSES, Sweep
 from jitgrad.ir.graph import Arg, Block, Const, Node, Value, substitute
 from jitgrad.ir.types import INT64, Type
-from jitgrad.ops.flow import add_node, carried, for_, while_
+from jitgrad.ops.flow import CHUNKED, add_node, carried, for_, while_
 from jitgrad.ops.registry import UFUNCS
 from jitgrad.ops.rules import zeros_like
 from jitgrad.ops.symbolic import Builder, Expr, as_arg, as_expr, building, current

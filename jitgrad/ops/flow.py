@@ -30,6 +30,7 @@ if_ = Op("if")
 call_ = Op("call")
 
 UNBOUNDED = Const.of(-1)
+CHUNKED = "chunked"  # the attribute of a `for` that is reversed in chunks, to keep less
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ All else is ordinary Python and runs as it stands. See `evaluate`.
 """
 
 from jitgrad.trace import branches, comprehensions, loops, match  # noqa: F401 - they fill in their part of the tables
+from jitgrad.trace.checkpoints import checkpoint
 from jitgrad.trace.entry import Traced, evaluate
 from jitgrad.trace.guards import Guard, Hidden, Place, kind_of, lacks, leaves_of, size_of, type_of
 from jitgrad.trace.recursion import Recursion
@@ -14,6 +15,7 @@ __all__ = [
     "Place",
     "Recursion",
     "Traced",
+    "checkpoint",
     "evaluate",
     "kind_of",
     "lacks",

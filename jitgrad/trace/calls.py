@@ -47,7 +47,7 @@ def call(frame: Frame, function: object, args: tuple, kwargs: dict) -> object:
         function in _ITERATING or getattr(function, "__module__", None) in ("itertools", "collections", "_collections")
     ):
         args = tuple(outside_items(frame, a) if trace.externals.is_outside(a) else a for a in args)
-    handler = BUILTINS.get(function) if isinstance(function, _BUILTIN) else None
+    handler = BUILTINS.get(function) if isinstance(function, (*_BUILTIN, types.FunctionType)) else None
     if handler is not None:
         return handler(frame, *args, **kwargs)
     closure = TRACED.get(function) if isinstance(function, types.FunctionType) else None

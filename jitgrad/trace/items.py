@@ -19,7 +19,10 @@ class Items:
     Attributes:
         count: how many there are.
         item: gives the item of an index from 0 up.
+        chunked: a loop over them is to keep less for its reverse, and run its body again for that.
     """
+
+    chunked = False
 
     def __init__(self, count: int | Expr, item: Callable[[int | Expr], object]):
         self.count, self.item = count, item

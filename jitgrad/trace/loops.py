@@ -13,7 +13,7 @@ from jitgrad.errors import TraceError, UnsupportedError
 from jitgrad.ir.graph import Arg, Block, Const, Node, Value
 from jitgrad.ir.op import Op
 from jitgrad.ir.types import BOOL, INT64, Type
-from jitgrad.ops.flow import UNBOUNDED, for_, if_, while_
+from jitgrad.ops.flow import CHUNKED, UNBOUNDED, for_, if_, while_
 from jitgrad.ops.symbolic import Expr, NeedStatic, as_arg, as_expr, building, current
 from jitgrad.trace.branches import condition
 from jitgrad.trace.evaluate import assign
@@ -179,7 +179,8 @@ class _Loop:
             self._add_counted(body, stops, init, results, outs)
         else:
             block = Block((self._named_index(), *body.params), body.outcome.region.nodes, results, "body")
-            self._add(for_, (as_arg(self.items.count), *init), (block,), outs)
+            attrs = {CHUNKED: True} if self.items.chunked else {}
+            self._add(for_, (as_arg(self.items.count), *init), (block,), outs, attrs)
         for cell, slot in body.written(carry):
             cell.put(outs[carry.slots.index(slot)])
         made = carry.put(dict(zip(carry.slots, outs, strict=True)), carry.after, trace)
@@ -188,8 +189,8 @@ class _Loop:
         breaks, returns, value = (built(spec, made.__getitem__, made) for spec in carry.results)
         return signal_of(breaks, False, returns, value)
 
-    def _add(self, op: Op, args: tuple[Arg, ...], regions: tuple[Block, ...], outs: tuple[Value, ...]) -> None:
-        current().append(Node(op, args, outs, {}, regions, self.loc))
+    def _add(self, op: Op, args: tuple, regions: tuple[Block, ...], outs: tuple, attrs: dict | None = None) -> None:
+        current().append(Node(op, args, outs, attrs or {}, regions, self.loc))
 
     def _named_index(self) -> Value:
         if self.index.name is None:
