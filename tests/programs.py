@@ -546,7 +546,7 @@ class Finding(Exception):
 
     def __init__(self, stage: str, error: Exception):
         self.stage, self.kind = stage, type(error).__name__
-        words = "" if isinstance(error, AssertionError) else _UNLIKE.sub("", str(error))
+        words = "" if type(error) is AssertionError else _UNLIKE.sub("", str(error))
         self.key = (stage, self.kind, words[:50])
         super().__init__(f"{stage}: {self.kind}: {error}")
 

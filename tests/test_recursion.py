@@ -1,5 +1,6 @@
 """Functions that call themselves as deep as run-time values say: values and derivatives, against differences."""
 
+import os
 import subprocess
 import sys
 
@@ -122,6 +123,75 @@ def ackermann_state(x, m, n):
     return value * y
 
 
+def first(x, n):
+    """Two functions, each of which calls itself and the other; with arrays, in other places."""
+    if n <= 0:
+        return x[0]
+    return second(n - 1, x, x * 1.5) + first(x, n - 2)
+
+
+def second(n, x, y):
+    if n <= 0:
+        return np.sum(x * y)
+    return np.sin(first(y, n - 1) * 0.1) + second(n - 2, y, x) * first(x, n - 1)
+
+
+class Node:
+    """An object that the traced function makes."""
+
+    def __init__(self, weight, depth):
+        self.weight, self.depth = weight, depth
+
+    def total(self, x):
+        if self.depth == 0:
+            return self.weight * x
+        below = Node(np.sin(self.weight + x), self.depth - 1)
+        return below.total(x * 0.9) + self.weight
+
+
+def objects(x, depth):
+    return Node(x * x, depth).total(x)
+
+
+def along_axis(x, axis, n):
+    """An integer that must be known while tracing, and is the same in each call."""
+    if n == 0:
+        return np.sum(np.sum(x, axis=axis) ** 2)
+    return along_axis(x * 0.9 + 0.1, axis, n - 1)
+
+
+def of_axis(x, n):
+    return along_axis(x, 1, n)
+
+
+def returns_argument(x, n):
+    y = x * 1.0
+    z = _touch(y, n)
+    z[0] = 3.0  # the same array
+    return np.sum(y * x)
+
+
+def _touch(y, n):
+    if n > 0:
+        y[n] = y[n] ** 2
+        return _touch(y, n - 1)
+    return y
+
+
+def part(x, n):
+    """A part of an array is handed on, and written to."""
+    y = x.copy()
+    _halve(y[1:6], n)
+    return np.sum(y**3)
+
+
+def _halve(y, n):
+    if n > 0:
+        y *= 0.5
+        y[0] += np.sin(y[1])
+        _halve(y, n - 1)
+
+
 def closure(x, n):
     scale = np.sum(x)
 
@@ -234,6 +304,11 @@ CASES = {
     "sorted_dot": (sorted_dot, (X, RNG.normal(size=7))),
     "even": (even, (5, 0.4)),
     "ackermann": (ackermann_state, (0.3, 2, 2)),
+    "first": (first, (X[:3], 4)),
+    "objects": (objects, (0.7, 3)),
+    "of_axis": (of_axis, (RNG.normal(size=(2, 3)), 2)),
+    "returns_argument": (returns_argument, (X, 3)),
+    "part": (part, (X, 2)),
     "closure": (closure, (X, 4)),
     "in_loops": (in_loops, (3, 0.2)),
     "while_inside": (while_inside, (5, 0.8)),
@@ -318,3 +393,185 @@ def test_second_derivatives(name):
     _, found = jvp(gradient, args, dots)
     for k, dot in enumerate(found):
         np.testing.assert_allclose(dot, along(lambda *a, k=k: gradient(*a)[k], args, dots), rtol=1e-6, atol=1e-7)
+
+
+# What is compiled, and how often what is done.
+def test_functions_stay_functions():
+    source = grad(fib, argnums=1).source(7, 0.6)
+    assert "def fib_and_vjp(" in source
+    assert "def fib(" not in source  # one recursion gives both
+    source = grad(halves).source(X, 0, 7)
+    assert "def halves_recorded(" in source
+    assert "def halves_vjp(" in source
+
+
+def test_a_known_depth_is_inlined():
+    def f(x):
+        return power(3, x)
+
+    assert "def power" not in jit(f).source(1.5)
+
+
+@pytest.mark.parametrize("f", [power, even])
+def test_the_gradient_of_a_deep_recursion_costs_a_multiple_of_it(f):
+    """Calls are counted: with the depth they grow as the primal's do."""
+
+    def calls(n):
+        space: dict = {}
+        source = grad(f, argnums=1).source(n, 0.5)
+        exec(compile(source, "counted", "exec"), space)
+        count = 0
+
+        def tracer(frame, event, arg):
+            nonlocal count
+            count += event == "call" and frame.f_code.co_filename == "counted"
+
+        sys.setprofile(tracer)
+        try:
+            space[f"{f.__name__}_grad"](n, 0.5)
+        finally:
+            sys.setprofile(None)
+        return count
+
+    assert calls(40) <= 2.1 * calls(20)
+
+
+def test_records_that_need_more_room():
+    """More calls than there is room for at first."""
+
+    def f(n, x):
+        if n == 0:
+            return x
+        return np.sin(f(n - 1, x)) * x + x
+
+    np.testing.assert_allclose(grad(f, argnums=1)(6000, 0.3), difference(f, (300, 0.3), 1), rtol=1e-7)
+
+
+def test_too_deep():
+    """An error with the user's line, in time."""
+
+    def endless(n, x):
+        if n < 0:
+            return x
+        return np.sin(endless(n + 1, x))
+
+    with pytest.raises(RecursionError, match="maximum recursion depth exceeded in endless\n.*test_recursion.py"):
+        jit(endless)(0, 1.0)
+    with pytest.raises(RecursionError, match="in endless"):
+        grad(endless, argnums=1)(0, 1.0)
+    assert jit(endless)(-1, 1.0) == 1.0
+
+
+PROCESS = """
+import numpy as np
+from test_recursion import X, determinant, even, first, in_place
+from jitgrad import grad
+A = np.arange(9.0).reshape(3, 3) + np.eye(3)
+for f, args, k in ((even, (5, 0.4), 1), (first, (X[:3], 3), 0), (in_place, (X,), 0), (determinant, (A,), 0)):
+    g = grad(f, argnums=k)
+    print(np.sum(g(*args)))
+    print("hits", g.stats().cache_hits)
+"""
+
+
+def test_a_second_process_loads_the_code(tmp_path):
+    here = os.path.dirname(__file__)
+    path = os.pathsep.join([here, os.path.dirname(here), os.environ.get("PYTHONPATH", "")])
+    env = {**os.environ, "JITGRAD_CACHE_DIR": str(tmp_path), "PYTHONPATH": path}
+    runs = [
+        subprocess.run([sys.executable, "-c", PROCESS], env=env, capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    ]
+    assert "hits 1" not in runs[0]
+    assert runs[1] == runs[0].replace("hits 0", "hits 1")
+
+
+# What is refused.
+def refused(f, *args, argnums=0):
+    with pytest.raises(TraceError) as caught:
+        grad(f, argnums=argnums)(*args)
+    return str(caught.value)
+
+
+def test_a_recursion_without_end():
+    def f(n, x):
+        if n > 3:
+            x = x * 2.0
+        return f(n - 1, x)
+
+    assert "calls itself whatever happens" in refused(f, 3, 1.0, argnums=1)
+
+
+def test_results_of_different_kinds():
+    def f(n, x):
+        if n == 0:
+            return x
+        if n == 1:
+            return x, x
+        return f(n - 1, x)
+
+    refused(f, 3, 1.0, argnums=1)
+
+
+def test_arguments_of_different_kinds():
+    def f(n, xs):
+        if n == 0:
+            return xs[0]
+        return f(n - 1, [*xs, xs[-1] * 2.0])
+
+    assert "arguments of other kinds" in refused(lambda n, x: f(n, [x]), 3, 1.0, argnums=1)
+
+
+def test_a_list_that_is_changed():
+    def f(n, xs):
+        if n > 0:
+            xs[0] = xs[0] * 2.0
+            f(n - 1, xs)
+
+    def g(n, x):
+        xs = [x]
+        f(n, xs)
+        return xs[0]
+
+    assert "changes a list" in refused(g, 3, 1.0, argnums=1)
+
+
+def test_an_array_and_its_part():
+    def f(n, x, y):
+        if n > 0:
+            x[0] = y[0] * 2.0
+            f(n - 1, x, y)
+
+    def g(n, x):
+        y = x * 1.0
+        f(n, y, y[1:])
+        return np.sum(y)
+
+    assert "of which another argument is a part" in refused(g, 3, X, argnums=1)
+
+
+def test_a_variable_of_the_function_around():
+    def f(n, x):
+        total = 0.0
+
+        def g(k):
+            nonlocal total
+            if k > 0:
+                total += x * k
+                g(k - 1)
+
+        g(n)
+        return total
+
+    assert "'total'" in refused(f, 3, 1.0, argnums=1)
+
+
+def test_an_index_is_checked_in_each_call():
+    def f(n, x):
+        if n == 0:
+            return x[0]
+        return x[n] * f(n - 1, x)
+
+    assert np.isfinite(grad(f, argnums=1)(6, X)).all()
+    with pytest.raises(IndexError, match=r"x\[n\]"):
+        grad(f, argnums=1)(7, X)

@@ -87,6 +87,15 @@ def write_in_branch(x, n):
     return np.sum(for_loop(n, (x,), body)[0] ** 2)
 
 
+def two_arrays_in_branches(x, n):
+    def body(i, y, z):
+        odd = lambda: (put(y, np.sin(at(z, i)) * at(y, i), i), z)  # noqa: E731
+        return branch(at(y, i) > at(z, n - 1 - i), odd, lambda: (y, put(z, np.cos(at(y, i)) * at(z, i), i)))
+
+    y, z = for_loop(n, (x, x * 0.7), body)
+    return np.sum(y * y) + np.sum(z * z * z)
+
+
 def gauss_seidel(x, n):
     def row(i, y):
         (s,) = for_loop(n, (at(x, i),), lambda j, s: (s - 0.1 * at(y, j) * at(x, j) * at(x, i),))
@@ -171,6 +180,7 @@ PROGRAMS = {
     swapped: (VECTOR, {2: 2}),
     vectors: (VECTOR, {2: 1}),
     write_in_branch: (VECTOR, {1: 2}),  # what is overwritten, and whether
+    two_arrays_in_branches: (VECTOR, {1: 3}),  # what is overwritten in each branch, and which it is
     gauss_seidel: (VECTOR, {2: 1, 1: 1}),
     ode: (VECTOR, {2: 1}),  # the state, and not the scratch
     chunked: (VECTOR, {2: 2}),

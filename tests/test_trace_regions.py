@@ -116,6 +116,22 @@ def early_return(x):
     return y
 
 
+@case((V, 2.0), (V, -3.0))
+def returned_arrays(v, x):
+    def f(y):
+        z = y * 2
+        if x > 0:
+            kind = None
+            return z
+        kind = 3.0
+        z[0] = kind
+        return z * kind
+
+    w = f(v)
+    w[1] = 5.0
+    return w
+
+
 @case((2.0,), (-3.0,))
 def return_tuples(x):
     if x > 0:
@@ -154,6 +170,18 @@ def arrays_of_branches(v, x):
         w = np.zeros_like(v)
     w[0] = 7.0
     return w
+
+
+@case((V, W, 2.0), (V, W, -2.0))
+def exchanged_in_a_branch(v, w, x):
+    a, b = v.copy(), w * 1
+    if x > 0:
+        a, b = b, a
+    else:
+        b = np.tanh(b)
+    a[0] = 7.0
+    b[1:] *= 2
+    return a, b
 
 
 @case((2.0,), (-2.0,))
@@ -638,6 +666,14 @@ def test_aliases_are_refused_where_they_matter():
         c[0] = 1.0
         return a, b
 
+    def kept_elsewhere(v, x):
+        a = v.copy()
+        kept = [a]
+        if x > 0:
+            a = a * 2
+        a[0] = 1.0
+        return a, kept
+
     def stale_alias(v, x):
         a, b = v.copy(), v * 2
         c = a if x > 0 else b
@@ -662,6 +698,7 @@ def test_aliases_are_refused_where_they_matter():
         return cur, prev
 
     refused(written_alias, V, 1.0, match="may be the same array", text="c[0] = 1.0")
+    refused(kept_elsewhere, V, 1.0, match="may be the same array", text="a[0] = 1.0")
     refused(stale_alias, V, 1.0, match="has been written to since", text="return c")
     refused(stale_view, A, 1, match="has been written to since", text="return row")
     refused(shared, V, 3, match="may be the same array", text="prev[0] += cur[0]")

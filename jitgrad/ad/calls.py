@@ -6,17 +6,19 @@ recursion. What a function has for its reverse is said in `ad.records`.
 
 from __future__ import annotations
 
+from functools import partial
+
 from jitgrad.ad.activity import depends, varied
-from jitgrad.ad.forward import FORWARDS, Push, name_after
-from jitgrad.ad.records import Tape, layout, read_record, read_records, recall, recorded, replay, without_effects
+from jitgrad.ad.forward import FORWARDS, Push
+from jitgrad.ad.joint import NotLinear, joint
+from jitgrad.ad.records import Tape, again, layout, read_record, read_records, recall, recorded, replay
 from jitgrad.ad.regions import own_all
+from jitgrad.ad.reversal import Pattern, Reversal, pull
 from jitgrad.ad.sweep import REVERSES, Sweep
 from jitgrad.ir.function import Function, callee
-from jitgrad.ir.graph import Arg, Block, Node, Value, substitute
-from jitgrad.ir.types import Type
+from jitgrad.ir.graph import Block, Node, Value, substitute
 from jitgrad.ops.flow import add_call, call_, carried
-from jitgrad.ops.rules import zeros_like
-from jitgrad.ops.symbolic import Builder, Expr, as_arg, as_expr, building
+from jitgrad.ops.symbolic import Builder, Expr, as_expr, building
 from jitgrad.passes import SIMPLIFY, run
 from jitgrad.passes.functions import simplified
 
@@ -63,12 +65,22 @@ def pushed(function: Function, moving: tuple[int, ...]) -> Function:
 
 
 def _reverse_call(sweep: Sweep, node: Node) -> None:
-    """A call backward: of a function that has records they are made going forward, and begin in the first row."""
+    """A call backward.
+
+    Where cotangents can be added up while the function computes, that is done. Else, if the function has records, they
+    are made going forward, and begin in the first row.
+    """
+    function = callee(node)
+    try:
+        pull(sweep, function, node.args, node.outs, partial(joint, function), first=carried(node.outs))
+        return
+    except NotLinear:
+        pass
     tape: Tape = ()
-    if layout(callee(node)) is not None:
+    if layout(function) is not None:
         sweep.forward, tape = recorded(node)
         own_all(sweep.forward)
-    _pull(sweep, callee(node), node.args, node.outs, tape)
+    pull(sweep, function, node.args, node.outs, partial(pulled, function), tape)
 
 
 def _reverse_recall(sweep: Sweep, node: Node) -> None:
@@ -76,72 +88,24 @@ def _reverse_recall(sweep: Sweep, node: Node) -> None:
     *args, floats, ints, row = node.args
     sweep.forward = read_record(node)
     own_all(sweep.forward)
-    _pull(sweep, node.attrs["function"], tuple(args), node.outs[:-1], (Expr(floats), Expr(ints), as_expr(row) + 1))
+    function, tape = node.attrs["function"], (Expr(floats), Expr(ints), as_expr(row) + 1)
+    pull(sweep, function, tuple(args), node.outs[:-1], partial(pulled, function), tape)
 
 
-def _pull(sweep: Sweep, function: Function, args: tuple[Arg, ...], outs: tuple[Value, ...], tape: Tape) -> None:
-    """Call the reversed function: cotangents of results in, those of arguments out."""
-    given = tuple(k for k, out in enumerate(outs) if out in sweep.bars)
-    active = [k for k, arg in enumerate(args) if arg in sweep.active]
-    wanted = tuple(k for k in active if any((k, j) in depends(function) for j in given))
-    if not wanted:
-        return
-    added = {k: args.index(args[k]) == k for k in _added_to(function, wanted)}
-    sums = [sweep.bars.get(args[k]) if first else None for k, first in added.items()]
-    sums = [zeros_like(Expr(args[k])) if s is None else s for k, s in zip(added, sums, strict=True)]
-    heads = [sweep.bars[outs[k]] for k in given]
-    params = function.block.params
-    bars = tuple(Value(Type(params[k].type.dtype, args[k].type.shape, params[k].type.weak)) for k in wanted)
-    derived = pulled(function, given, wanted)
-    add_call(derived, (*args, *map(as_arg, (*tape, *heads, *sums))), bars)
-    for k, bar in zip(wanted, bars, strict=True):
-        if added.get(k):
-            sweep.bars[args[k]] = Expr(bar)
-            name_after(Expr(bar), args[k], "bar")
-        else:
-            sweep.add(args[k], Expr(bar))
-        sweep.masked.add(args[k])
-
-
-def _added_to(function: Function, wanted: tuple[int, ...]) -> list[int]:
-    """The params whose cotangent is handed in and added to: arrays that are only read."""
-    return [k for k in wanted if function.block.params[k].type.shape and k not in function.updates]
-
-
-def pulled(function: Function, given: tuple[int, ...], wanted: tuple[int, ...]) -> Function:
-    """The reversed function.
-
-    It takes all that the function takes; its records, if it has any; the cotangents of the results in `given`; and the
-    cotangents so far of those arrays among the params in `wanted` that it only reads. It gives the cotangents of the
-    params in `wanted`.
-    """
-    key = ("vjp", given, wanted)
-    if key in function.variants:
-        return function.variants[key]
-    derived = function.variants[key] = Function(f"{function.name}_vjp", loc=function.loc)
-    block = without_effects(substitute(simplified(function), {})) if layout(function) is None else replay(function)
-    inputs = [block.params[k] for k in wanted]
-    heads = carried([block.results[k] for k in given])
-    sums = {k: bar for k, bar in zip(wanted, carried(inputs), strict=True) if k in _added_to(function, wanted)}
-    for bar, x in zip((*heads, *sums.values()), (*(block.results[k] for k in given), *(block.params[k] for k in sums)),
-                      strict=True):  # fmt: skip
-        bar.name = f"{x.name}_bar" if getattr(x, "name", None) else None
-    makers = {o: node for node in block.walk() for o in node.outs}
-    sweep = Sweep(varied(block, inputs), makers, {block.params[k]: Expr(bar) for k, bar in sums.items()})
+def pulled(function: Function, pattern: Pattern) -> Function:
+    """The reversed function; it has records or does the calls in its body again."""
+    if pattern in function.variants:
+        return function.variants[pattern]
+    derived = function.variants[pattern] = Function(f"{function.name}_vjp", loc=function.loc)
+    block = again(simplified(function)) if layout(function) is None else replay(function)
+    reversal = Reversal(function, block, pattern)
+    sweep = Sweep(varied(block, reversal.inputs), {o: node for node in block.walk() for o in node.outs})
     with building(Builder()) as builder:
-        for k, head in zip(given, heads, strict=True):
-            if block.results[k] in sweep.active:
-                sweep.add(block.results[k], Expr(head))
-                sweep.masked.add(block.results[k])  # as all cotangents that come out of calls are taken to be
+        reversal.seed(sweep)
         sweep.back(block.nodes)
-        results = tuple(as_arg(sweep.bars[x]) if x in sweep.bars else as_arg(zeros_like(Expr(x))) for x in inputs)
-    params = (*block.params, *heads, *sums.values())
-    first = len(block.params)
-    derived.updates = {first + len(heads) + j: wanted.index(k) for j, k in enumerate(sums)}
-    for k, j in function.updates.items():
-        if k in wanted and j in given:
-            derived.updates[first + given.index(j)] = wanted.index(k)
-    block = read_records(Block(params, [*sweep.forward, *builder.nodes], results, derived.name))
+        results = reversal.ends(sweep)
+    derived.updates = reversal.updates(0)
+    block = read_records(Block(reversal.params, [*sweep.forward, *builder.nodes], results, derived.name))
     derived.block = run(SIMPLIFY, substitute(block, {}))
     return derived
 

@@ -55,9 +55,9 @@ def _reverse_for(sweep: Sweep, node: Node) -> None:
         own_all([*before, node])
     (body,) = node.regions
     index, *params = body.params
+    sweep.forward = [node]
     _reverse(sweep, Loop(node, node.args[0], index, tuple(params), body, sweep.makers))
-    if before:
-        sweep.forward = [*before, *(sweep.forward or [node])]
+    sweep.forward = [*before, *sweep.forward]
 
 
 def _reverse_while(sweep: Sweep, node: Node) -> None:
@@ -79,7 +79,7 @@ def _reverse(sweep: Sweep, loop: Loop) -> None:
     stored |= sweep.stored  # what outlives the outer loop is better than what outlives this one
     # In the primal the loop stays as it is; going back, what may be is read in the finished arrays.
     primal, loop = loop, replace(loop, body=with_rereads(loop.body, reads))
-    useful = _useful(loop, sweep)
+    useful = useful_carries(loop, sweep)
     results = [loop.body.results[k] for k in useful]
     captures = active_captures(loop.body, results, sweep.active)
     outs = [loop.node.outs[k] for k in useful]
@@ -88,7 +88,7 @@ def _reverse(sweep: Sweep, loop: Loop) -> None:
     masked = [x in sweep.masked for x in (*outs, *captures)]
     back, now_masked = _body_back(sweep, loop, useful, captures, start, masked, stored)
     state = restore(primal, back)
-    sweep.forward = state.forward
+    sweep.forward = state.forward or sweep.forward
     ends = _emit(loop, back, state, tuple(map(as_arg, start)))
     for x, end in zip(captures, ends[len(useful) :], strict=False):
         sweep.bars[x] = end
@@ -115,7 +115,7 @@ def _emit(loop: Loop, back: Block, state: Restored, start: tuple[Arg, ...]) -> t
     return add_node(for_, (loop.count, *init), (region,), carried(init))
 
 
-def _useful(loop: Loop, sweep: Sweep) -> list[int]:
+def useful_carries(loop: Loop, sweep: Sweep) -> list[int]:
     """The carried values that the cotangents go through: those that results with a cotangent depend on."""
     found = {k for k, o in enumerate(loop.node.outs) if o in sweep.bars}
     while True:

@@ -14,16 +14,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jitgrad.ad.regions import without_checks
 from jitgrad.ir.function import Function, callee, group_of
 from jitgrad.ir.graph import Arg, Block, Const, Node, Value, substitute
 from jitgrad.ir.op import Op
 from jitgrad.ir.types import FLOAT64, INT64, Type
 from jitgrad.ops.create import uninitialized
 from jitgrad.ops.elementwise import astype
-from jitgrad.ops.flow import add_call, carried, if_
+from jitgrad.ops.flow import add_call, add_node, carried, if_, region
 from jitgrad.ops.index import getitem_, setitem
 from jitgrad.ops.shape import axis_length
-from jitgrad.ops.symbolic import Builder, Expr, as_arg, building, current
+from jitgrad.ops.symbolic import Builder, Expr, as_arg, as_expr, building, current
 from jitgrad.passes import SIMPLIFY, run
 from jitgrad.passes.functions import simplified
 
@@ -32,6 +33,7 @@ from jitgrad.passes.functions import simplified
 recall = Op("recall")
 
 RECORDED = "a call has computed it, and would have to be done again"
+ROWS = 4096  # for which there is room at first
 _CELL = (("at", 0), ("at", 1))
 Tape = tuple[object, ...]  # floats, ints, row
 
@@ -73,24 +75,28 @@ def _find_layout(group: list[Function]) -> Layout | None:
 def recorded(node: Node) -> tuple[list[Node], Tape]:
     """Nodes that do what a call does and leave its records, and where these are.
 
-    The first time the calls are counted only, all written to one row; then there is room for all of them.
+    There is room for some calls; if that was too little, the call is done once more with room for all.
     """
-    function = callee(node)
-    keeping = recording(function)
-    wide = layout(function)
+    keeping, wide = recording(callee(node)), layout(callee(node))
+
+    def call(room: tuple[Value, Value], outs: tuple[Value, ...]) -> tuple[object, ...]:
+        return add_call(keeping, (*node.args, *room, Const.of(0)), (*outs, *_after(room)))
+
     with building(Builder(parent=current(), region=True)) as builder:
-        spare = _room(wide, 1, "")
-        *_, count = add_call(keeping, (*node.args, *spare, Const.of(0)), (*carried(node.outs), *_after(spare)))
-        tape = _room(wide, as_arg(count + 1), RECORDED)
-        outs = (*node.outs, *_after(tape))
-        *_, floats, ints, _ = add_call(keeping, (*node.args, *tape, Const.of(0)), outs)
-    return builder.nodes, (floats, ints, 0)
+        *first, count = call(_room(wide, ROWS + 1), carried(node.outs))
+        count = as_expr(as_arg(count))
+        rows = as_arg(np.where(count > ROWS, count, ROWS) + 1)
+        again = region(lambda: call(_room(wide, rows), carried(node.outs))[:-1], name="then")
+        tape = tuple(Value(t) for t in wide.types(rows))
+        outs = (*node.outs, *tape)
+        add_node(if_, (as_arg(count > ROWS),), (again, region(lambda: first, name="orelse")), outs)
+    return builder.nodes, (*map(Expr, tape), 0)
 
 
-def _room(wide: Layout, rows: Arg | int, keeps: str) -> tuple[Value, Value]:
+def _room(wide: Layout, rows: Arg | int) -> tuple[Value, Value]:
     lengths = ((rows, wide.floats), (rows, wide.ints))
     made = (
-        current().emit(uninitialized, shape, {"dtype": dtype, "keeps": keeps}).value
+        current().emit(uninitialized, shape, {"dtype": dtype, "keeps": RECORDED}).value
         for shape, dtype in zip(lengths, (FLOAT64, INT64), strict=True)
     )
     return tuple(made)
@@ -135,7 +141,7 @@ def replay(function: Function) -> Block:
 
     What it checks has been checked when the records were made.
     """
-    block = without_effects(substitute(simplified(function), {}))
+    block = again(simplified(function))
 
     def visit(node: Node, state: Tape) -> Tape:
         (row,) = state
@@ -203,14 +209,10 @@ def read_records(block: Block) -> Block:
     return Block(block.params, nodes, block.results, block.name, block.notes)
 
 
-def without_effects(block: Block) -> Block:
-    """The block without its checks."""
-    nodes = [
-        Node(node.op, node.args, node.outs, node.attrs, tuple(map(without_effects, node.regions)), node.loc)
-        for node in block.nodes
-        if not node.op.effect
-    ]
-    return Block(block.params, nodes, block.results, block.name, block.notes)
+def again(block: Block) -> Block:
+    """A copy of the block that is run when the block has been run, which has checked what it checks."""
+    block = substitute(block, {})
+    return Block(block.params, without_checks(block.nodes), block.results, block.name)
 
 
 class _Threading:

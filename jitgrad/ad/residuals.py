@@ -97,12 +97,12 @@ class _Keeper:
 
     def __init__(self, loop: Loop, kept: list[int], undos: list[Undo]):
         self.loop, self.kept, self.undos = loop, kept, undos
-        self.logged = [(undo, node, value) for undo in undos for node, value in undo.logged]
-        self.entries = [loop.params[k] for k in kept] + [value for _, _, value in self.logged]
+        self.logged = list(dict.fromkeys(key for undo in undos for key in undo.logged))
+        self.entries = [loop.params[k] for k in kept] + [value for _, value in self.logged]
         makers = {o: node for node in loop.body.nodes for o in node.outs}
         carried_by = [makers.get(loop.body.results[k], loop.node) for k in kept]
         self.reasons = [(CARRIED, node.loc) for node in carried_by]
-        self.reasons += [(STEERS if value in node.args else OVERWRITTEN, node.loc) for _, node, value in self.logged]
+        self.reasons += [(STEERS if value in node.args else OVERWRITTEN, node.loc) for node, value in self.logged]
 
     def run(self, state: Restored) -> None:
         loop, node = self.loop, self.loop.node
@@ -122,18 +122,13 @@ class _Keeper:
             finals = tuple(env[o] for o in again[-1].outs)
         for param, end in zip(self.entries[: len(self.kept)], ends, strict=False):
             state.prefix.append(_entry(end, loop.index, param))
-        logs = dict(zip(((n, v) for _, n, v in self.logged), ends[len(self.kept) :], strict=True))
+        entries = {(node, value): Value(value.type, value.name) for node, value in self.logged}
+        for entry, room in zip(entries.values(), ends[len(self.kept) :], strict=True):
+            state.prefix.append(_entry(room, loop.index, entry))
         for undo in self.undos:
-            self._walk_back(undo, finals[undo.slot], logs, state)
-
-    def _walk_back(self, undo: Undo, final: Value, logs: dict, state: Restored) -> None:
-        entries = {}
-        for node, value in undo.logged:
-            entries[node, value] = Value(value.type, value.name)
-            state.prefix.append(_entry(logs[node, value], self.loop.index, entries[node, value]))
-        end = Value(final.type, final.name)
-        state.prefix.extend(put_back(undo, self.loop, end, entries))
-        state.walked.append((final, end, self.loop.params[undo.slot]))
+            end = Value(finals[undo.slot].type, finals[undo.slot].name)
+            state.prefix.extend(put_back(undo, loop, end, entries))
+            state.walked.append((finals[undo.slot], end, loop.params[undo.slot]))
 
     def _rooms(self, count: Arg, nodes: list[Node]) -> list[Value]:
         return [_room(value, count, why, nodes) for value, why in zip(self.entries, self.reasons, strict=True)]
@@ -141,9 +136,8 @@ class _Keeper:
     def _body(self, body: Block, index: Arg, rooms: tuple[Value, ...]) -> tuple[list[Node], tuple[Value, ...]]:
         """The nodes of the body that also keep; and the rooms after it."""
         kept = [_store(r, v, index) for r, v in zip(rooms, self.entries[: len(self.kept)], strict=False)]
-        logs = dict(zip(((n, v) for _, n, v in self.logged), rooms[len(self.kept) :], strict=True))
-        for undo in self.undos:
-            body = log_writes(undo, body, index, logs, _store)
+        logs = dict(zip(self.logged, rooms[len(self.kept) :], strict=True))
+        body = log_writes(body, index, logs, _store)
         return [*kept, *body.nodes], (*(n.out for n in kept), *logs.values())
 
     def _counted(self, outs: tuple[Value, ...]) -> tuple[list[Node], list[Value]]:

@@ -56,15 +56,19 @@ class Sweep:
         builder = current()
         reverse: list[Node] = []
         for node in reversed(nodes):
-            self.forward = []
+            self.forward = [node]
             if any(o in self.bars for o in node.outs):
                 builder.loc = replace(node.loc, role="adjoint")
-                if node.op in REVERSES:
-                    REVERSES[node.op](self, node)
-                else:
-                    self._rule(node)
-            reverse.extend(reversed(self.forward or [node]))
+                self.reverse(node)
+            reverse.extend(reversed(self.forward))
         self.forward = reverse[::-1]
+
+    def reverse(self, node: Node) -> None:
+        """Add up what a node's results hand on to its arguments; what is to stand for it going forward is `forward`."""
+        if node.op in REVERSES:
+            REVERSES[node.op](self, node)
+        else:
+            self._rule(node)
 
     def _rule(self, node: Node) -> None:
         wanted = [a in self.active for a in node.args]

@@ -8,7 +8,7 @@ another way.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -92,39 +92,37 @@ def _of_integers(arg: Arg, makers: dict[Value, Node], loop: Loop, inside: set[Va
     return True
 
 
-def log_writes(undo: Undo, body: Block, index: Arg, logs: dict[tuple[Node, Value], Value], store) -> Block:
+def log_writes(body: Block, index: Arg, logs: dict[tuple[Node, Value], Value], store: Callable[..., Node]) -> Block:
     """The body with what it overwrites kept, at `index`, in the arrays that `logs` has for each entry.
 
     The arrays as they are after the iteration are put into `logs`. `store(array, value, index)` makes the node.
     """
     nodes: list[Node] = []
     by_node: dict[Node, list[Value]] = {}
-    for node, value in undo.logged:
+    for node, value in logs:
         by_node.setdefault(node, []).append(value)
-    writes = set(undo.writes)
     for node in body.nodes:
-        inner = node.op is if_ and any(n in by_node for region in node.regions for n in region.walk())
         for value in by_node.get(node, ()):
             entry = value
-            if node in writes and value not in node.args:
+            if value not in node.args:  # it is no place and no condition, but what the node overwrites
                 entry = Value(value.type, value.name)
                 nodes.append(Node(getitem_, (node.args[0], *node.args[2:]), (entry,), node.attrs, (), node.loc))
             nodes.append(store(logs[node, value], entry, index))
             logs[node, value] = nodes[-1].out
-        nodes.append(_log_branch(undo, node, index, logs, store) if inner else node)
+        inside = {n for region in node.regions for n in region.walk()} if node.op is if_ else set()
+        keys = [key for key in logs if key[0] in inside]
+        nodes.append(_log_branch(node, index, logs, keys, store) if keys else node)
     return Block(body.params, nodes, body.results, body.name)
 
 
-def _log_branch(undo: Undo, node: Node, index: Arg, logs: dict, store) -> Node:
-    before = dict(logs)
-    keys = [key for key in logs if any(key[0] is n for region in node.regions for n in region.walk())]
+def _log_branch(node: Node, index: Arg, logs: dict, keys: list[tuple[Node, Value]], store: Callable[..., Node]) -> Node:
+    """A branch that also gives the arrays in which its regions have kept something."""
     regions = []
     for region in node.regions:
-        logs.update(before)
-        region = log_writes(undo, region, index, logs, store)
-        regions.append(Block((), region.nodes, (*region.results, *(logs[k] for k in keys)), region.name))
-    logs.update(before)
-    outs = tuple(Value(logs[k].type, logs[k].name) for k in keys)
+        inner = {key: logs[key] for key in keys}
+        region = log_writes(region, index, inner, store)
+        regions.append(Block((), region.nodes, (*region.results, *inner.values()), region.name))
+    outs = tuple(Value(logs[key].type, logs[key].name) for key in keys)
     logs.update(zip(keys, outs, strict=True))
     return Node(if_, node.args, (*node.outs, *outs), node.attrs, tuple(regions), node.loc)
 

@@ -9,7 +9,7 @@ from jitgrad.ad import vjp as vjp_block
 from jitgrad.api.signature import Flat
 from jitgrad.api.structure import count, without_statics
 from jitgrad.api.tracing import Primal
-from jitgrad.ir.graph import Arg, Block, Value, substitute
+from jitgrad.ir.graph import Arg, Block, Value, lengths, substitute
 from jitgrad.ir.types import Type
 from jitgrad.ops.control import require_equal
 from jitgrad.ops.shape import axis_length
@@ -155,9 +155,17 @@ def reverse(primal: Primal, leaves: list[int], heads: list[tuple[int, Arg]]) -> 
 
 
 def _without_the_dead(block: Block) -> Block:
-    """A program with loops is simplified before it is differentiated: what they carry for nothing would be kept."""
-    flow = any(node.regions for node in block.nodes)
-    return run(SIMPLIFY, block, nested=True) if flow else block
+    """A program with loops is simplified before it is differentiated: what they carry for nothing would be kept.
+
+    The lengths of params stay: heads and tangents are checked against them.
+    """
+    if not any(node.regions for node in block.nodes):
+        return block
+    simple = run(SIMPLIFY, block, nested=True)
+    made = {o for node in simple.nodes for o in node.outs}
+    named = {n for p in simple.params for n in lengths(p)} - made
+    measured = [node for node in block.nodes if any(o in named for o in node.outs)]
+    return Block(simple.params, [*measured, *simple.nodes], simple.results, simple.name, simple.notes)
 
 
 def forward(primal: Primal, leaves: list[int], extras: tuple | None) -> tuple[Block, tuple[Value, ...]]:

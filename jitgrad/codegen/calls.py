@@ -130,15 +130,15 @@ class CallWriter(Writer):
 
 def kept_results(group: list[Function], known: dict[Function, Convention]) -> dict[Function, frozenset[int]]:
     """The results of functions that are in the memory of a param whatever happens: what they give back needn't be."""
-    kept = {f: frozenset(f.updates.values()) for f in group}
+    kept = {f: c.kept for f, c in known.items()} | {f: frozenset(f.updates.values()) for f in group}
     while True:
-        left = {f: _in_place(f, lambda g: kept[g] if g in kept else known[g].kept) & kept[f] for f in group}
-        if left == kept:
-            return kept
-        kept = left
+        left = {f: _in_place(f, kept) & kept[f] for f in group}
+        if all(left[f] == kept[f] for f in group):
+            return left
+        kept |= left
 
 
-def _in_place(function: Function, kept) -> frozenset[int]:
+def _in_place(function: Function, kept: dict[Function, frozenset[int]]) -> frozenset[int]:
     block = function.block
     makers = {o: node for node in block.walk() for o in node.outs}
     starts = {
@@ -157,7 +157,7 @@ def _in_place(function: Function, kept) -> frozenset[int]:
             return same(node.args[0], param)
         k = node.outs.index(value)
         if callee(node) is not None:
-            sources = [node.args[i] for i, j in callee(node).updates.items() if j == k and k in kept(callee(node))]
+            sources = [node.args[i] for i, j in callee(node).updates.items() if j == k and k in kept[callee(node)]]
             return any(same(source, param) for source in sources)
         if not node.regions:
             return False

@@ -69,8 +69,9 @@ def _values(block: Block):
 
 
 def nests(block: Block) -> list[Node]:
-    """The outermost loops of a program that leave each array where it is."""
-    return [node for node in block.nodes if node.op is for_ and _in_place(node)]
+    """The outermost loops of a program that leave each array where it is, and call no function."""
+    loops = (node for node in block.nodes if node.op is for_ and _in_place(node))
+    return [node for node in loops if not called(Block((), [node], ()))]
 
 
 def _in_place(node: Node) -> bool:

@@ -19,6 +19,7 @@ class Function:
         block: what it does; None as long as it is under construction.
         updates: the arrays that it may write to: the number of the param, and of the result that the array comes back
             as. A caller that reads the array later passes a copy.
+        includes: a function whose results are its first, computed of its first arguments.
         loc: where it is defined.
         variants: what has been made of it, by what and for what: each is made once, and so may call itself.
     """
@@ -26,6 +27,7 @@ class Function:
     name: str
     block: Block | None = None
     updates: dict[int, int] = field(default_factory=dict)
+    includes: Function | None = None
     loc: Loc = UNKNOWN
     variants: dict[object, object] = field(default_factory=dict)
 
@@ -103,15 +105,17 @@ def close(group: list[Function]) -> dict[Function, list[Value]]:
     grows = True
     while grows:
         grows = False
-        for f, g in ((f, g) for f in group for g in calls[f]):
-            new = [v for v in free[g] if v not in made[f] and v not in free[f]]
-            free[f].update(dict.fromkeys(new))
-            grows = grows or bool(new)
+        for caller in group:
+            for other in calls[caller]:
+                new = [v for v in free[other] if v not in made[caller] and v not in free[caller]]
+                free[caller].update(dict.fromkeys(new))
+                grows = grows or bool(new)
     captured = {f: list(free[f]) for f in group}
     for function in group:
         block = function.block
         params = tuple(Value(v.type, v.name) for v in captured[function])
-        block = Block((*block.params, *captured[function]), _handing_on(block, captured).nodes, block.results, block.name)
+        nodes = _handing_on(block, captured).nodes
+        block = Block((*block.params, *captured[function]), nodes, block.results, block.name)
         env: dict[Value, Arg] = dict(zip(captured[function], params, strict=True))
         function.block = substitute(block, env)
     return captured

@@ -6,6 +6,11 @@ raises before the stack ends, where the process would die.
 
 from __future__ import annotations
 
+try:
+    import resource
+except ImportError:
+    resource = None
+
 from jitgrad.ir.function import Function, callee
 from jitgrad.ir.graph import Node, Value
 from jitgrad.ir.types import INT64, Type
@@ -16,7 +21,7 @@ from jitgrad.ops.flow import add_call
 from jitgrad.ops.memory import stack_address
 from jitgrad.ops.symbolic import Expr, as_arg, current
 
-STACK = 4 << 20  # bytes: half of what a thread has on Linux, and the main one on macOS
+LARGEST = 4 << 20  # bytes of the stack: half of what a thread has, if nobody has changed that
 
 
 @lowers("call")
@@ -52,5 +57,14 @@ def _lowered(self: Lowering, function: Function) -> Function:
 
 def _check_stack(stack: Value, function: Function) -> None:
     depth = Expr(stack) - current().emit(stack_address, (), {})
-    attrs = {"message": f"maximum recursion depth exceeded in {function.name}", "where": str(function.loc), "sides": ()}
-    current().emit(check, (as_arg(depth < STACK),), attrs)
+    name = function.loc.function or function.name
+    attrs = {"message": f"maximum recursion depth exceeded in {name}", "where": str(function.loc), "sides": ()}
+    current().emit(check, (as_arg(depth < _stack_bytes()),), attrs)
+
+
+def _stack_bytes() -> int:
+    """How much of the stack a recursion may use: half of what this process has."""
+    if resource is None:  # Windows gives a thread a megabyte
+        return 1 << 19
+    limit, _ = resource.getrlimit(resource.RLIMIT_STACK)
+    return LARGEST if limit == resource.RLIM_INFINITY else min(LARGEST, limit // 2)

@@ -14,6 +14,7 @@ from jitgrad.passes.dce import dce
 from jitgrad.passes.decide import decide
 from jitgrad.passes.fuse import fuse
 from jitgrad.passes.invariants import invariants
+from jitgrad.passes.joined import join_calls
 from jitgrad.passes.orderless import count_up
 from jitgrad.passes.simplify import simplify
 
@@ -35,6 +36,7 @@ SIMPLIFY: Passes = [
 ]
 
 FINISH: Passes = [
+    (join_calls, "a function that gives cotangents beside its results is called once for both"),
     (accumulate, "x_bar + scatter(g, i) adds g into x_bar in place of making an array of zeros"),
     (dce, "the zeros that this leaves over"),
     (checks_first, "checks of numbers come first, before anything is allocated that an exception would leak"),

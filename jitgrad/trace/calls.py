@@ -198,7 +198,6 @@ def _call_closure(closure: Closure, args: tuple, kwargs: dict) -> object:
 
 
 def _run_body(frame: Frame, node: ast.FunctionDef | ast.Lambda) -> object:
-    trace = frame.trace
     names = (*node.args.posonlyargs, *node.args.args)
     if names:
         frame.first = frame.vars.get(names[0].arg)

@@ -52,10 +52,7 @@ class Carry:
     def _first(self, slot: Slot) -> list[Cell]:
         """The array that a slot starts from, if another name has it, too."""
         root = slot.root(0)
-        if root is None:
-            return []
-        is_view = slot.leaves[0].cell is not root
-        return [root] if is_view or self.state.uses[id(root)] > 1 else []
+        return [root] if root is not None and self.state.uses[id(root)] > 1 else []
 
     def put(self, values: dict[Slot, Value], others: dict[Slot, list[Cell]], trace) -> dict[object, object]:
         """Give the places these values: those of a region's params, or of what the loop has ended with.
@@ -69,7 +66,10 @@ class Carry:
             value = values[slot]
             if not slot.type.shape or slot in self._elements:
                 return Expr(value)
-            return Alias(value, others[slot]) if slot in others else Cell(value)
+            if slot in others:
+                return Alias(value, others[slot])
+            first = slot.root(0)
+            return Cell(value, before=[] if first is None else [first])
 
         for place, spec in self.specs:
             place.put(built(spec, make, made))

@@ -80,7 +80,7 @@ def evaluate(
     if outer is not None:
         return Traced(result, [], [], [])
     _drop_unused(trace, builder, result)
-    written = [before for before, cell in cells.values() if cell.value is not before]
+    written = [before for before, cell in cells.values() if isinstance(cell, Cell) and cell.written]
     return Traced(result, trace.externals.hidden, trace.externals.guards, written)
 
 
@@ -97,10 +97,9 @@ def _guarded(trace: Trace, builder: Builder, evaluation) -> object:
         raise
     except RecursionError as error:
         raise TraceError(
-            "the recursion is too deep to be traced; one that depends on run-time values can't be traced, "
-            "and others "
-            "must end", builder.loc.syntax_location(),
-        ) from error  # fmt: skip
+            "the recursion is too deep to be traced; one that depends on no run-time value must end",
+            builder.loc.syntax_location(),
+        ) from error
     except Exception as error:
         _add_place(error, builder)
         raise

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jitgrad.ir.graph import Const
 from jitgrad.ops.symbolic import Expr
 from jitgrad.trace.aliases import Maybe
-from jitgrad.trace.fork import fork
+from jitgrad.trace.fork import UNKNOWN, After, fork
+from jitgrad.trace.images import Image, Leaf
 from jitgrad.trace.journal import MISSING
 from jitgrad.trace.regions import Variable
 
@@ -87,16 +89,22 @@ def branch(
     condition: Flag,
     then: Callable[[], object],
     orelse: Callable[[], object],
-    is_live: Callable[[Variable], bool] | None = None,
+    is_live: Callable[[Variable], bool] = UNKNOWN.is_live,
 ) -> object:
     """The signal of the side that is taken."""
     if isinstance(condition, bool):
         return then() if condition else orelse()
-    return signal_of(*fork(trace, condition, lambda: parts_of(then()), lambda: parts_of(orelse()), is_live))
+    after = After(is_live, _has_returned)
+    return signal_of(*fork(trace, condition, lambda: parts_of(then()), lambda: parts_of(orelse()), after))
+
+
+def _has_returned(results: list[Image]) -> bool:
+    """Whether the parts of a signal are those of a `return`."""
+    return isinstance(results[2], Leaf) and results[2].arg == Const.of(True)
 
 
 def go_on(
-    trace, signal: object, rest: Callable[[], object], is_live: Callable[[Variable], bool] | None = None
+    trace, signal: object, rest: Callable[[], object], is_live: Callable[[Variable], bool] = UNKNOWN.is_live
 ) -> object:
     """The signal of statements that come after a statement with this signal."""
     if signal is None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import builtins
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,8 +15,8 @@ from jitgrad.ops.control import error_class, require
 from jitgrad.ops.flow import if_
 from jitgrad.ops.symbolic import Expr, building, current
 from jitgrad.trace.aliases import Alias, Undecided
-from jitgrad.trace.images import Fixed
-from jitgrad.trace.merge import Differs, Joiner, Slot, argument, built, shared
+from jitgrad.trace.images import Fixed, Image
+from jitgrad.trace.merge import Differs, Joiner, Slot, Spec, argument, built, shared
 from jitgrad.trace.regions import Elements, Outcome, Place, Variable, explore, joined
 from jitgrad.trace.static import static_argument
 from jitgrad.trace.values import Cell
@@ -24,16 +26,28 @@ class Unfinished(Exception):
     """What a call gives isn't known yet, of a function that is being traced; the other branches say it."""
 
 
+@dataclass(frozen=True, slots=True)
+class After:
+    """What is known of the program after a branch.
+
+    Attributes:
+        is_live: whether a variable may be read.
+        returns: whether a side with these results has left the running function.
+    """
+
+    is_live: Callable[[Variable], bool] = lambda variable: True
+    returns: Callable[[list[Image]], bool] = lambda results: False
+
+
+UNKNOWN = After()
+
+
 def fork(
-    trace,
-    condition: Expr,
-    then: Callable[[], tuple],
-    orelse: Callable[[], tuple],
-    is_live: Callable[[Variable], bool] | None = None,
+    trace, condition: Expr, then: Callable[[], tuple], orelse: Callable[[], tuple], after: After = UNKNOWN
 ) -> tuple:
     """`then()` or `orelse()`, as `condition` says at run time; both give tuples of as many results.
 
-    `is_live` says which variables may be read after it. A side that ends in an exception of the user's function becomes
+    A side that ends in an exception of the user's function becomes
     a check, and the other one goes on.
     """
     loc = current().loc
@@ -47,12 +61,12 @@ def fork(
             )
         sides.append(outcome)
     current().loc = loc
-    return merged(trace, condition, *sides, is_live)
+    return merged(trace, condition, *sides, after)
 
 
-def merged(trace, condition: Expr, a: Outcome, b: Outcome, is_live: Callable[[Variable], bool] | None = None) -> tuple:
+def merged(trace, condition: Expr, a: Outcome, b: Outcome, after: After = UNKNOWN) -> tuple:
     """The branch of two sides that were explored."""
-    return _Merge(trace, condition, a, b, is_live).result()
+    return _Merge(trace, condition, a, b, after).result()
 
 
 def _raising(trace, fine: Expr, error: Exception, otherwise: Callable[[], tuple]) -> tuple:
@@ -90,50 +104,80 @@ DEAD = Undecided("was bound in a branch or loop, and isn't known after it")
 class _Merge:
     """Two sides of a branch made into a node and a state."""
 
-    def __init__(self, trace, condition: Expr, a: Outcome, b: Outcome, is_live: Callable[[Variable], bool] | None):
-        self.trace, self.condition, self.sides, self.is_live = trace, condition, (a, b), is_live
+    def __init__(self, trace, condition: Expr, a: Outcome, b: Outcome, after: After):
+        self.trace, self.condition, self.sides, self.after = trace, condition, (a, b), after
         self.regions = (a.region, b.region)
-        line = current().loc.line
-        self.where = f"is {{}} or {{}}, depending on the branch taken in line {line}"
-        argument = static_argument(condition.value, trace.hidden_values())
-        self.argument = argument
+        self.returns = tuple(after.returns(side.results) for side in self.sides)
+        self.where = f"is {{}} or {{}}, depending on the branch taken in line {current().loc.line}"
+        self.argument = static_argument(condition.value, trace.hidden_values())
         self.joiner = Joiner((a.region,), (b.region,))
 
     def result(self) -> tuple:
         a, b = self.sides
         places: dict[object, Place] = {key: place for side in self.sides for key, (place, _) in side.changes.items()}
         order = sorted(places.values(), key=lambda p: (isinstance(p, Variable), not isinstance(p, Elements)))
-        specs = []
-        for place in order:
-            if self.is_live is not None and isinstance(place, Variable) and not self.is_live(place):
-                specs.append((place, Fixed(DEAD)))
-                continue
-            images = [side.end(place) for side in (a, b)]
-            specs.append((place, joined(self.joiner, place, *images, self.where, self.argument)))
-        elements = {spec for place, spec in specs if isinstance(place, Elements)}
+        specs = [(place, spec) for place in order if (spec := self._join(place)) is not None]
+        held = set(self.joiner.slots)
         results = [self._join_result(x, y) for x, y in zip(a.results, b.results, strict=True)]
-        outs = self._emit()
-        arrays = [s for s in self.joiner.slots if s.type.shape and s not in elements]
-        aliased = shared(arrays, 0) | shared(arrays, 1)
+        make = self._maker({spec for place, spec in specs if isinstance(place, Elements)}, held)
         made: dict = {}
-
-        def make(slot: Slot) -> object:
-            out = outs[slot]
-            if not slot.type.shape or slot in elements:
-                return Expr(out)
-            others = self._outside(slot)
-            return Alias(out, others) if others or slot in aliased else Cell(out)
-
         for place, spec in specs:
             place.put(built(spec, make, made))
         self._seal(made)
         return tuple(built(spec, make, made) for spec in results)
 
-    def _join_result(self, a, b):
+    def _join(self, place: Place) -> Spec | None:
+        """What a place has after the branch; None if that is what it has had before."""
+        if isinstance(place, Variable):
+            if not self.after.is_live(place) or (all(self.returns) and self._is_own(place)):
+                return Fixed(DEAD)
+            if any(self.returns) and self._is_own(place):
+                return self._join_other(place, self.returns.index(True))
+        images = [side.end(place) for side in self.sides]
+        return joined(self.joiner, place, *images, self.where, self.argument)
+
+    def _is_own(self, variable: Variable) -> bool:
+        """Whether nobody has a variable once the running function has returned."""
+        return variable.frame is self.trace.frames[-1]
+
+    def _join_other(self, place: Variable, gone: int) -> Spec | None:
+        """Of a variable that is only read where the other side was taken."""
+        stays = self.sides[1 - gone]
+        if place.key not in stays.changes:
+            return None
+        try:
+            return self.joiner.alone(stays.end(place), gone)
+        except Differs as differs:
+            return Fixed(Undecided(self.where.format(*differs.args), self.argument))
+
+    def _join_result(self, a: Image, b: Image) -> Spec:
         try:
             return self.joiner.join(a, b)
         except Differs as differs:
             return Fixed(Undecided(self.where.format(*differs.args), self.argument))
+
+    def _maker(self, elements: set[Spec], held: set[Slot]) -> Callable[[Slot], object]:
+        """Add the node; what gives numbers and arrays for its results. `held` are those that names have."""
+        outs = self._emit()
+        arrays = [s for s in self.joiner.slots if s.type.shape and s not in elements]
+        aliased = shared(arrays, 0) | shared(arrays, 1)
+        uses = [self._uses(side, arrays) for side in (0, 1)]
+
+        def make(slot: Slot) -> object:
+            out = outs[slot]
+            if not slot.type.shape or slot in elements:
+                return Expr(out)
+            outside = self._outside(slot)
+            others = [root for side, root in outside if uses[side][id(root)] > (slot in held)]
+            return Alias(out, others) if others or slot in aliased else Cell(out, before=[root for _, root in outside])
+
+        return make
+
+    def _uses(self, side: int, arrays: list[Slot]) -> Counter:
+        """How many names have each array at the end of a side."""
+        if not any(map(self._outside, arrays)):
+            return Counter()
+        return self.sides[side].uses(self.trace, self.trace.frames[-1] if self.returns[side] else None)
 
     def _emit(self) -> dict[Slot, Value]:
         """Add the node; its results by slot."""
@@ -149,10 +193,10 @@ class _Merge:
             builder.append(Node(if_, (self.condition.value,), tuple(outs.values()), {}, tuple(blocks), builder.loc))
         return outs
 
-    def _outside(self, slot: Slot) -> list[Cell]:
-        """The arrays from before the branch that this one may be, or be a view of."""
-        roots = (slot.root(side) for side in (0, 1))
-        return [root for root in roots if root is not None and root.builder not in self.regions]
+    def _outside(self, slot: Slot) -> list[tuple[int, Cell]]:
+        """The arrays from before the branch that this one may be, or be a view of, each with the side."""
+        roots = ((side, slot.root(side)) for side in (0, 1))
+        return [(side, root) for side, root in roots if root is not None and root.builder not in self.regions]
 
     def _seal(self, made: dict) -> None:
         """Containers that are one that was there before, or another, can't be changed any more."""

@@ -181,8 +181,6 @@ class _Loop:
             block = Block((self._named_index(), *body.params), body.outcome.region.nodes, results, "body")
             attrs = {CHUNKED: True} if self.items.chunked else {}
             self._add(for_, (as_arg(self.items.count), *init), (block,), outs, attrs)
-        for cell, slot in body.written(carry):
-            cell.put(outs[carry.slots.index(slot)])
         made = carry.put(dict(zip(carry.slots, outs, strict=True)), carry.after, trace)
         for variable in solution.dead:
             variable.put(DEAD)

@@ -123,6 +123,16 @@ class Joiner:
             return Choice(self._alone(next(v for v in values if v is not None), values.index(None)), flag)
         return Choice(self._join(*values), flag)
 
+    def alone(self, image: Image, missing: int) -> Spec:
+        """The spec of what matters on one side only; `missing` is the other."""
+        if isinstance(image, Absent):
+            return image
+        if isinstance(image, Opaque):
+            raise Differs(image, Absent())
+        if isinstance(image, Optional):
+            return Choice(self._alone(image.value, missing), self._alone(image.flag, missing))
+        return self._alone(image, missing)
+
     def _alone(self, image: Image, missing: int) -> Spec:
         """The spec of what is bound on one side only."""
         if isinstance(image, Leaf):

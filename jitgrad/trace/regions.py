@@ -10,7 +10,8 @@ import functools
 import random
 import types
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -125,10 +126,12 @@ class State:
             frame = frame.parent
 
     @staticmethod
-    def of(trace) -> State:
+    def of(trace, without=None) -> State:
+        """The state now; as if a frame had no variables, if one is given."""
         state = State()
         for frame in trace.frames:
-            state.visit_frame(frame, trace)
+            if frame is not without:
+                state.visit_frame(frame, trace)
         return state
 
     def changed(self) -> list[object]:
@@ -178,11 +181,22 @@ class Outcome:
         """What a place has at the end; it may have changed with what it holds, or not at all."""
         if place.key in self.changes:
             return self.changes[place.key][1]
+        with self._at_end():
+            return place.image(self.imager)
+
+    def uses(self, trace, without=None) -> Counter:
+        """How many names and containers hold each array at the end, not counting the variables of a frame."""
+        with self._at_end():
+            return State.of(trace, without).uses
+
+    @contextmanager
+    def _at_end(self) -> Iterator[None]:
+        """The state at the end, for a moment."""
         with building(self.region):
             for put in self._ends:
                 put()
             try:
-                return place.image(self.imager)
+                yield
             finally:
                 self.restore()
 

@@ -6,7 +6,7 @@ try. Types join, so that `s = 0` may become a float. What can't be carried is un
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -43,13 +43,6 @@ class Part:
                 if end.arg is param and (end.cell is None or end.cell is x):
                     found.add(place.key)
         return found
-
-    def written(self, carry: Carry) -> Iterator[tuple[Cell, Slot]]:
-        """The arrays that the loop starts from, and writes to as no other name has them; with their slots."""
-        for slot, param, x in zip(carry.slots, self.params, self.objects, strict=True):
-            root = slot.root(0)
-            if root is not None and slot not in carry.inside and isinstance(x, Cell) and x.state()[0] is not param:
-                yield root, slot
 
 
 @dataclass(frozen=True, eq=False, slots=True)

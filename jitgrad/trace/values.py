@@ -7,7 +7,7 @@ as in NumPy.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -96,14 +96,18 @@ class Cell(Expr):
     Attributes:
         builder: the builder of the trace that made it; only code of that trace may write to it.
         frozen: why it must not be written to, or None.
+        written: whether it was ever written to.
+        before: the arrays from before a branch or loop that it may be, which no name has any more.
     """
 
-    __slots__ = ("_version", "builder", "frozen")
+    __slots__ = ("_version", "before", "builder", "frozen", "written")
 
-    def __init__(self, value: Value, frozen: str | None = None):
+    def __init__(self, value: Value, frozen: str | None = None, before: Iterable[Cell] = ()):
         super().__init__(value)
         self.builder = current()
         self.frozen = frozen
+        self.before = tuple(before)
+        self.written = False
         self._version = next(stamps)
 
     def stamp(self) -> int:
@@ -134,6 +138,13 @@ class Cell(Expr):
         if region is not None:
             region.note_write(self)
         self.set_state(value, next(stamps))
+        self.note_written()
+
+    def note_written(self) -> None:
+        if not self.written:
+            self.written = True
+            for cell in self.before:
+                cell.note_written()
 
     def check_writable(self) -> None:
         if self.frozen is not None:
