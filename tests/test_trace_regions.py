@@ -133,6 +133,23 @@ def returned_arrays(v, x):
 
 
 @case((2.0,), (-3.0,))
+def closures_that_outlive_a_return(x):
+    kept = []
+
+    def f(y):
+        t = y
+        kept.append(lambda: t)
+        if x > 0:
+            t = 5.0
+            return y
+        t = 7.0
+        return y * 2
+
+    z = f(x)
+    return z, kept[0]()
+
+
+@case((2.0,), (-3.0,))
 def return_tuples(x):
     if x > 0:
         return x, (x * 2, "name")

@@ -16,6 +16,7 @@ from jitgrad.ops.flow import if_
 from jitgrad.ops.symbolic import Expr, building, current
 from jitgrad.trace.aliases import Alias, Undecided
 from jitgrad.trace.images import Fixed, Image
+from jitgrad.trace.liveness import has_functions
 from jitgrad.trace.merge import Differs, Joiner, Slot, Spec, argument, built, shared
 from jitgrad.trace.regions import Elements, Outcome, Place, Variable, explore, joined
 from jitgrad.trace.static import static_argument
@@ -107,7 +108,8 @@ class _Merge:
     def __init__(self, trace, condition: Expr, a: Outcome, b: Outcome, after: After):
         self.trace, self.condition, self.sides, self.after = trace, condition, (a, b), after
         self.regions = (a.region, b.region)
-        self.returns = tuple(after.returns(side.results) for side in self.sides)
+        self.running = trace.frames[-1]
+        self.returns = [not has_functions(self.running) and after.returns(side.results) for side in self.sides]
         self.where = f"is {{}} or {{}}, depending on the branch taken in line {current().loc.line}"
         self.argument = static_argument(condition.value, trace.hidden_values())
         self.joiner = Joiner((a.region,), (b.region,))
@@ -137,8 +139,8 @@ class _Merge:
         return joined(self.joiner, place, *images, self.where, self.argument)
 
     def _is_own(self, variable: Variable) -> bool:
-        """Whether nobody has a variable once the running function has returned."""
-        return variable.frame is self.trace.frames[-1]
+        """Whether it is a variable of the running function: nobody reads it once that has returned."""
+        return variable.frame is self.running
 
     def _join_other(self, place: Variable, gone: int) -> Spec | None:
         """Of a variable that is only read where the other side was taken."""
@@ -177,7 +179,7 @@ class _Merge:
         """How many names have each array at the end of a side."""
         if not any(map(self._outside, arrays)):
             return Counter()
-        return self.sides[side].uses(self.trace, self.trace.frames[-1] if self.returns[side] else None)
+        return self.sides[side].uses(self.trace, self.running if self.returns[side] else None)
 
     def _emit(self) -> dict[Slot, Value]:
         """Add the node; its results by slot."""

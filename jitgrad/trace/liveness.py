@@ -19,6 +19,11 @@ def live_in(frame, node: ast.stmt) -> Callable[[object], bool]:
     return _asking(frame, node, lambda found: found.heads)
 
 
+def has_functions(frame) -> bool:
+    """Whether functions are defined in a frame, which may read its variables when it has returned."""
+    return not isinstance(frame.node, ast.FunctionDef) or _liveness(frame.node).has_functions
+
+
 def _asking(frame, node: ast.stmt, table: Callable[[_Liveness], dict]) -> Callable[[object], bool]:
     if not isinstance(frame.node, ast.FunctionDef):
         return lambda variable: True
@@ -57,7 +62,7 @@ class _Liveness:
     Attributes:
         after: the variables that may be read after a statement, also where it is left by `break` or `continue`.
         heads: those that may be read when an iteration of a loop begins, or after the loop.
-        always: those that functions inside read, whenever these are called.
+        has_functions, always: whether there are functions inside; the variables that they read, whenever called.
         everything: the function asks for its variables by `locals()` or the like.
     """
 
@@ -65,6 +70,7 @@ class _Liveness:
         self.after: dict[ast.AST, frozenset[str]] = {}
         self.heads: dict[ast.AST, frozenset[str]] = {}
         inner = [n for n in ast.walk(function) if isinstance(n, _FUNCTIONS) and n is not function]
+        self.has_functions = bool(inner)
         self.always = _reads(*inner)
         self.everything = bool(_reads(function) & {"locals", "vars", "exec", "eval"})
         self.breaks = self.continues = self.finals = frozenset()
