@@ -132,6 +132,11 @@ def _step(frame: Frame, node: ast.While) -> object:
     return signal_of(breaks, False, returns, value)
 
 
+def _is_endless(node: ast.For | ast.While) -> bool:
+    """Whether a loop is left by `break` or `return` only."""
+    return isinstance(node, ast.While) and isinstance(node.test, ast.Constant) and bool(node.test.value)
+
+
 class _Loop:
     """A loop that becomes a node with regions."""
 
@@ -185,6 +190,8 @@ class _Loop:
         for variable in solution.dead:
             variable.put(DEAD)
         breaks, returns, value = (built(spec, made.__getitem__, made) for spec in carry.results)
+        if breaks is False and _is_endless(self.node):
+            returns = True
         return signal_of(breaks, False, returns, value)
 
     def _add(self, op: Op, args: tuple, regions: tuple[Block, ...], outs: tuple, attrs: dict | None = None) -> None:
