@@ -16,9 +16,7 @@ def join_calls(block: Block) -> Block:
     """
     if not any(n.op.name == "call" and callee(n).includes is not None for n in block.walk()):
         return block
-    nodes = [
-        renamed(node, {}, tuple(map(join_calls, node.regions))) if node.regions else node for node in block.nodes
-    ]
+    nodes = [renamed(node, {}, tuple(map(join_calls, node.regions))) if node.regions else node for node in block.nodes]
     env: dict[Arg, Arg] = {}
     for more in [n for n in nodes if callee(n) is not None and callee(n).includes is not None]:
         known = _included(more, nodes)
@@ -50,9 +48,7 @@ def in_order(nodes: Iterable[Node]) -> list[Node] | None:
     none."""
     nodes = list(nodes)
     place = {out: k for k, node in enumerate(nodes) for out in node.outs}
-    needs = [
-        sorted({place[v] for v in _reads(node) if v in place and place[v] != k}) for k, node in enumerate(nodes)
-    ]
+    needs = [sorted({place[v] for v in _reads(node) if v in place and place[v] != k}) for k, node in enumerate(nodes)]
     out: list[Node] = []
     done: set[int] = set()
     for start in range(len(nodes)):

@@ -11,8 +11,9 @@ from jitgrad.ops.shape import axis_length
 from jitgrad.ops.symbolic import Expr, current
 from jitgrad.trace.images import is_plain
 from jitgrad.trace.journal import Region
+from jitgrad.trace.regions import State
 from jitgrad.trace.structure import has_parts, parts, rebuilt
-from jitgrad.trace.values import Cell
+from jitgrad.trace.values import Cell, View
 
 _LARGEST = 2**63
 
@@ -31,6 +32,7 @@ class Arguments:
         values: the numbers and arrays, each object once; `cells` has the arrays as Python sees them, and `paths` where
             they are.
         containers: those that the trace has made, by id.
+        is_plain: no function is among them, which might read what has changed by the next call.
         key: what tells calls of other functions, or with arguments of other kinds, apart.
     """
 
@@ -40,6 +42,7 @@ class Arguments:
         self.cells: list[object] = []
         self.paths: list[tuple] = []
         self.containers: dict[int, object] = {}
+        self.is_plain = True
         self._known: dict[int, tuple] = {}
         self._lengths: dict[Value, int] = {}
         self.trees = {name: self._tree(x, (name,)) for name, x in frame.vars.items()}
@@ -64,6 +67,7 @@ class Arguments:
             self.containers[id(x)] = x
             children = {k: self._tree(v, (*path, k)) for k, v in parts(x).items()}
             return "container", (x, children), (type(x), tuple((k, c[-1]) for k, c in children.items()))
+        self.is_plain = self.is_plain and not callable(x)
         return "fixed", x, (type(x), x if is_plain(x) and _is_hashable(x) else id(x))
 
     def _leaf(self, value: Arg, x: object, path: tuple) -> tuple:
@@ -74,8 +78,8 @@ class Arguments:
             n if isinstance(n, int) else ("length", self._lengths.setdefault(n, len(self._lengths)))
             for n in value.type.shape
         )
-        key = (value.type.dtype, value.type.weak, shape, isinstance(x, Cell))
-        return "leaf", len(self.values) - 1, key
+        kind = x.contiguous if isinstance(x, Cell) else None
+        return "leaf", len(self.values) - 1, (value.type.dtype, value.type.weak, shape, kind)
 
     def check_apart(self, written: list[int]) -> None:
         """Make sure that an array that the function writes to shares no memory with another argument."""
@@ -97,17 +101,26 @@ def _is_hashable(x: object) -> bool:
     return True
 
 
+def _stand_in(param: Value, x: object) -> object:
+    """What Python has in a function's body for a number or array that it is given."""
+    if not isinstance(x, Cell):
+        return Expr(param)
+    cell = Cell(param)
+    return cell if x.contiguous else View(cell, cell, lambda b: b, lambda b, v: v, contiguous=False)
+
+
 class Parameters:
     """The params of a function, and what Python has for them in its body.
 
     Attributes:
         values: a param for each value among the arguments, then for each array of `outer`.
         objects: numbers and arrays that stand for them.
+        state: the containers around the function.
         axes: the length of which axis of which param a value is.
     """
 
-    def __init__(self, arguments: Arguments, outer: list[Cell], region: Region):
-        self.arguments, self.region = arguments, region
+    def __init__(self, arguments: Arguments, outer: list[Cell], region: Region, state: State):
+        self.arguments, self.region, self.state = arguments, region, state
         self.values: list[Value] = []
         self.axes: dict[Value, tuple[int, int]] = {}
         lengths: dict[Value, Value] = {}
@@ -115,10 +128,7 @@ class Parameters:
             name = getattr(value, "name", None) or (path[0] if len(path) == 1 else None)
             self.values.append(self._param(value.type, name, lengths))
         cells = arguments.cells
-        self.objects: list[object] = [
-            Cell(param) if isinstance(cell, Cell) else Expr(param)
-            for param, cell in zip(self.values, cells, strict=True)
-        ]
+        self.objects: list[object] = [_stand_in(param, cell) for param, cell in zip(self.values, cells, strict=True)]
         for cell in outer:
             param = self._param(cell.value.type, cell.value.name, lengths)
             self.values.append(param)
@@ -167,6 +177,15 @@ class Parameters:
                     "an array in its place, or return a new one",
                     current().loc.syntax_location(),
                 )
+
+    def is_outer(self, x: object) -> bool:
+        """Whether an array or container was there before the function was called."""
+        if not isinstance(x, Cell):
+            return id(x) in self.state.containers
+        builder = x.builder
+        while builder is not None and builder is not self.region:
+            builder = builder.parent
+        return builder is None
 
     def original(self, x: object) -> object | None:
         """The container among the arguments for which `x` stands in the body."""

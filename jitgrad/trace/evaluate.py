@@ -24,7 +24,7 @@ from jitgrad.trace.exits import BREAK, CONTINUE, Return, go_on
 from jitgrad.trace.expressions import BINARY_NAMED, at, iterate, operate, truth, user_method
 from jitgrad.trace.frame import Frame, evaluate, run, statement
 from jitgrad.trace.journal import MISSING
-from jitgrad.trace.values import Cell, own
+from jitgrad.trace.values import Cell, own, plain
 
 
 def _in_place_entry(ufunc: np.ufunc, name: str) -> tuple:
@@ -151,9 +151,10 @@ def augmented(frame: Frame, node: ast.AugAssign) -> None:
     else:
         obj, index = evaluate(frame, target.value), evaluate(frame, target.slice)
         if isinstance(obj, Cell):
+            before = plain(obj)
             other = evaluate(frame, node.value)
             at(frame, node)
-            obj.update_at(index, op[0], other)
+            obj.update_at(index, op[0], other, before)
             return
         at(frame, node)
         old = attributes.load_item(frame, obj, index)

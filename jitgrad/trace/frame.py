@@ -119,11 +119,12 @@ class Frame:
         home: the builder that it was made in.
         node: what is evaluated in it.
         site: the line that called it.
+        identity: what tells its function apart from others (`recursion`).
     """
 
     __slots__ = (
-        "first", "function", "home", "is_class", "is_comprehension", "name", "node", "owner", "parent", "scope",
-        "site", "source", "trace", "vars",
+        "first", "function", "home", "identity", "is_class", "is_comprehension", "name", "node", "owner", "parent",
+        "scope", "site", "source", "trace", "vars",
     )  # fmt: skip
 
     def __init__(self, trace: Trace, source: Source, scope: Scope, parent, function, name: str):
@@ -137,6 +138,7 @@ class Frame:
         self.home = current()
         self.node: ast.AST | None = None
         self.site = UNKNOWN
+        self.identity: tuple = ()
 
     def loc(self, node: ast.AST) -> Loc:
         return self.source.loc(node, self.name)

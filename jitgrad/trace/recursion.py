@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from jitgrad.errors import JitgradError, TraceError
 from jitgrad.ir.function import Function, close
@@ -20,7 +21,7 @@ from jitgrad.trace.arguments import Arguments, Parameters
 from jitgrad.trace.fork import Unfinished
 from jitgrad.trace.frame import Frame
 from jitgrad.trace.journal import Region, regions
-from jitgrad.trace.regions import Elements, Outcome, explore
+from jitgrad.trace.regions import Elements, Outcome, State, explore
 from jitgrad.trace.returned import Returned
 from jitgrad.trace.static import NeedUnrolled
 from jitgrad.trace.values import Cell
@@ -73,12 +74,25 @@ class Recursions:
 def run(frame: Frame, body: Callable[[Frame], object]) -> object:
     """Run a function's body in its frame: evaluate it here, or call it, if it is one that calls itself."""
     trace, known = frame.trace, frame.trace.recursions
-    if any(d.frame.node is frame.node for d in known.active) or (known.places and _place(frame) in known.places):
+    frame.identity = _identity(frame)
+    if any(d.frame.identity == frame.identity for d in known.active) or (
+        known.places and _place(frame) in known.places
+    ):
         return _call(frame, body)
-    outermost = next((k for k, f in enumerate(trace.frames) if f.node is frame.node), None)
+    outermost = next((k for k, f in enumerate(trace.frames) if f.identity == frame.identity), None)
     if outermost is not None and next(regions(trace.frames[outermost].home), None) is not None:
         raise Recursion(_place(trace.frames[outermost], trace.frames[:outermost]))
     return body(frame)
+
+
+def _identity(frame: Frame) -> tuple:
+    """What tells functions apart: the code, what is around it, and the functions that it is given.
+
+    `descend(f)`, called by the `f` that another `descend` was given, is another function, and no recursion.
+    """
+    around = frame.parent if frame.parent is not None else frame.function
+    given = (id(x) for x in frame.vars.values() if callable(x) and not isinstance(x, Expr))
+    return id(frame.node), id(around), tuple(given)
 
 
 def _place(frame: Frame, around: list[Frame] | None = None) -> Place:
@@ -125,6 +139,7 @@ class Definition:
         self.returned: Returned | None = None
         self.captured: list[Value] = []
         self.outer: list[Cell] = []  # arrays from around that it writes to
+        self.by_value = False  # see `Returned`
 
     def define(self) -> None:
         """Trace the function until what it returns doesn't change any more."""
@@ -152,24 +167,32 @@ class Definition:
             del known.pending[pending:]
             current().loc = loc
             before, arrays = self.returned, len(self.outer)
-            self._note_changes(explore(self.frame.trace, self._evaluate))
+            state = State.of(self.frame.trace)
+            self._note_changes(explore(self.frame.trace, partial(self._evaluate, state), state))
             if before is not None and self.returned.is_like(before) and arrays == len(self.outer):
                 current().loc = loc
                 return
         raise self._error("returns another type each time it is called by itself")
 
-    def _evaluate(self, region: Region) -> tuple:
+    def _evaluate(self, state: State, region: Region) -> tuple:
         self.region = region
-        self.parameters = parameters = Parameters(self.arguments, self.outer, region)
+        self.parameters = parameters = Parameters(self.arguments, self.outer, region, state)
         old = self.frame
         frame = Frame(old.trace, old.source, old.scope, old.parent, old.function, old.name)
-        frame.owner, frame.node, frame.site = old.owner, old.node, old.site
+        frame.owner, frame.node, frame.site, frame.identity = old.owner, old.node, old.site, old.identity
         frame.vars = parameters.variables()
+        caller = Frame(old.trace, old.source, old.scope, None, old.function, old.name)
+        caller.vars = {f"argument {k}": x for k, x in enumerate(parameters.objects)}
+        old.trace.frames.append(caller)  # who has the arguments, too, when the function has returned
         names = (*old.node.args.posonlyargs, *old.node.args.args)
         frame.first = frame.vars.get(names[0].arg) if names else old.first
         result = self.body(frame)
+        old.trace.frames.pop()
         parameters.check_containers()
-        new = Returned(result, parameters)
+        new = Returned(result, parameters, self.by_value)
+        if self.returned is not None and not self.by_value and not new.has_structure_of(self.returned):
+            self.by_value, self.returned = True, None  # one branch returns an argument, and another something else
+            new = Returned(result, parameters, self.by_value)
         self.returned = new if self.returned is None else new.joined(self.returned, self._error)
         self.returned.finish()
         self.function.updates = dict(self.returned.updates)
@@ -192,7 +215,7 @@ class Definition:
         for definition in known.pending:
             definition.captured = captured[definition.function]
         known.pending.clear()
-        if self.frame.parent is None and not self.captured and not self.outer:
+        if self.frame.parent is None and self.arguments.is_plain and not self.captured and not self.outer:
             known.known[self.arguments.key] = self
 
     def call(self, arguments: Arguments) -> object:

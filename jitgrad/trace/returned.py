@@ -23,16 +23,19 @@ class Returned:
         leaves: the numbers and arrays that are returned, then the arrays that were written to.
         types: of the leaves. An axis is an int, a value from around the function, the axis of a param as
             (param, axis), or a result as (number,).
-        fresh: of each leaf, whether it is an array of nobody else's.
+        fresh: of each leaf, whether it is an array of nobody else's; else it is one of the arguments, or a part of one,
+            or of the array in `roots`.
         written: the params that were written to.
         updates: for each of these the number of its result.
+        by_value: an array that is returned and is an argument is not known to be that one, for it may be another, too.
         results: what the function's block gives: the leaves in these types, and the lengths that it has computed.
     """
 
-    def __init__(self, result: object, parameters: Parameters):
-        self.parameters = parameters
+    def __init__(self, result: object, parameters: Parameters, by_value: bool):
+        self.parameters, self.by_value = parameters, by_value
         self.leaves: list[Arg] = []
         self.fresh: list[bool] = []
+        self.roots: list[Cell | None] = []
         self._known: dict[int, tuple] = {}
         self.tree = self._tree(result)
         values = zip(parameters.values, parameters.objects, strict=True)
@@ -49,30 +52,40 @@ class Returned:
 
     def _new(self, x: object) -> tuple:
         argument = next((k for k, y in enumerate(self.parameters.objects) if y is x and isinstance(x, Cell)), None)
+        if argument is not None and self.by_value:
+            return "leaf", self._leaf(x.value, fresh=False)
         if argument is not None:
             return "argument", argument
         original = self.parameters.original(x)
         if original is not None:
             return "same", original
+        if self.parameters.is_outer(x):
+            return "fixed", x
         if isinstance(x, Expr):
             fresh = isinstance(x, Cell) and not isinstance(x, Alias) and x.root() is x
-            return "leaf", self._leaf(x.value, fresh or not x.ndim)
+            return "leaf", self._leaf(x.value, fresh or not x.ndim, self._outer_root(x))
         if isinstance(x, bool | int | float) or hasattr(x, "dtype"):
             return "leaf", self._leaf(Const.of(x), fresh=True)
         if has_parts(x) and not isinstance(x, type):
             return "container", x, {k: self._tree(v) for k, v in parts(x).items()}
         return "fixed", x
 
-    def _leaf(self, arg: Arg, fresh: bool) -> int:
+    def _outer_root(self, x: Expr) -> Cell | None:
+        """The array around the function that this one is a part of."""
+        root = x.root() if isinstance(x, Cell) else None
+        return root if root is not None and self.parameters.is_outer(root) else None
+
+    def _leaf(self, arg: Arg, fresh: bool, root: Cell | None = None) -> int:
         self.leaves.append(arg)
         self.fresh.append(fresh)
+        self.roots.append(root)
         return len(self.leaves) - 1
 
     # Types.
     def joined(self, before: Returned, error: Callable[[str], Exception]) -> Returned:
         """The same, in types that what it has returned before has, too."""
         count = len(self.leaves) - len(self.written)
-        if not _alike(self.tree, before.tree) or count != len(before.leaves) - len(before.written):
+        if not self.has_structure_of(before):
             raise error("returns things of different structure in different branches, and calls itself")
         for k, (new, old) in enumerate(zip(self.leaves[:count], before.dtypes, strict=False)):
             a, b = Leaf(Value(old)), Leaf(new if isinstance(new, Const) else Value(new.type))
@@ -111,6 +124,11 @@ class Returned:
             results.append(n)
         return (len(self.leaves) + results[len(self.leaves) :].index(n),)
 
+    def has_structure_of(self, other: Returned) -> bool:
+        """Whether it is the same tree, over numbers and arrays of other types perhaps."""
+        counts = (len(r.leaves) - len(r.written) for r in (self, other))
+        return _alike(self.tree, other.tree) and len(set(counts)) == 1
+
     def is_like(self, other: Returned) -> bool:
         """Whether a caller would see no difference."""
         return _alike(self.tree, other.tree) and (self.types, self.updates, self.fresh) == (
@@ -133,7 +151,7 @@ class Returned:
 
     def rebuilt(self, outs: tuple[Value, ...], arguments: Arguments) -> object:
         """What Python has for the result of a call."""
-        arrays = [x for x in arguments.cells if isinstance(x, Cell)]
+        arrays = [x for x in (*arguments.cells, *self.roots) if isinstance(x, Cell)]
         leaves = [
             as_expr(out) if not out.type.shape else Cell(out) if fresh else Alias(out, arrays)
             for out, fresh in zip(outs, self.fresh, strict=False)

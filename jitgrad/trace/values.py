@@ -19,6 +19,7 @@ from jitgrad.ops.registry import METHODS
 from jitgrad.ops.shape import reshape, transpose
 from jitgrad.ops.symbolic import Expr, current
 from jitgrad.trace.arrays import ReadOnlyMark, as_array
+from jitgrad.trace.casting import cast_in_place
 from jitgrad.trace.journal import can_read, is_within, regions, stamps
 
 
@@ -63,31 +64,6 @@ def _in_place(ufunc: np.ufunc) -> Callable:
         return result if result is NotImplemented else self.update(ufunc, result, other)
 
     return method
-
-
-def cast_in_place(ufunc: np.ufunc, target: Expr, result: Expr, other: object) -> Expr:
-    """What is written back by `target op= other`: in the dtype and shape of the target, or NumPy's error."""
-    if not np.can_cast(result.dtype, target.dtype, "same_kind"):
-        dtype = getattr(other, "dtype", None)
-        sample = np.ones(1, dtype) if dtype is not None else other
-        place = np.ones(1, target.dtype)
-        ufunc(place, sample, out=place, casting="same_kind")  # raises NumPy's own casting error
-    shape, wanted = result.type.shape, target.type.shape
-    if len(shape) != len(wanted) or any(_is_one(m) and not _is_one(n) for n, m in zip(shape, wanted, strict=True)):
-        raise ValueError(
-            f"non-broadcastable output operand with shape {_show(wanted)} doesn't match the broadcast shape "
-            f"{_show(shape)}"
-        )
-    return result if result.dtype == target.dtype else METHODS["astype"](result, target.dtype)
-
-
-def _is_one(n: object) -> bool:
-    return isinstance(n, int) and n == 1
-
-
-def _show(shape: tuple) -> str:
-    names = [str(n) if isinstance(n, int) else (n.name or "?") for n in shape]
-    return f"({', '.join(names)}{',' if len(names) == 1 else ''})"
 
 
 class Cell(Expr):
@@ -185,10 +161,17 @@ class Cell(Expr):
         self.store(cast_in_place(ufunc, self, result, other))
         return self
 
-    def update_at(self, index: object, ufunc: np.ufunc, other: object) -> None:
-        """`self[index] op= other`, with the index parsed once."""
+    def update_at(self, index: object, ufunc: np.ufunc, other: object, before: Expr | None = None) -> None:
+        """`self[index] op= other`, with the index parsed once.
+
+        `before` is what the array was when `other` was not evaluated yet: numbers and copies are read from that, while
+        a slice is the array itself.
+        """
         self.check_writable()
         index, x, other = index_of(index), plain(self), plain(as_array(other))
+        if before is not None and before.value is not x.value:
+            self._update_read(index, ufunc, other, before)
+            return
         if isinstance(index, Expr) and index.dtype == np.bool_ and index.ndim == x.ndim and not np.ndim(other):
             new = cast_in_place(ufunc, x, self._operate(ufunc, x, other), other)
             check_mask(index, x.shape, 0)
@@ -202,6 +185,15 @@ class Cell(Expr):
             raise ValueError("setting an array element with a sequence.")
         new = new if new.dtype == x.dtype else METHODS["astype"](new, x.dtype)
         self.store(setitem(x, new, *operands, pattern=pattern))
+
+    def _update_read(self, index: object, ufunc: np.ufunc, other: object, before: Expr) -> None:
+        """`update_at` of an array that was written to since it was read."""
+        old = METHODS["__getitem__"](before, index)
+        if old.ndim and is_basic(index):
+            self.update_at(index, ufunc, other)
+            return
+        new = self._operate(ufunc, old, other)
+        self[index] = cast_in_place(ufunc, old, new, other) if old.ndim else new
 
     __iadd__ = _in_place(np.add)
     __isub__ = _in_place(np.subtract)
