@@ -11,9 +11,10 @@ import copy
 import linecache
 import math
 import re
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from feeding import close, copied, direction, inner, is_float, leaves, moved, same, slope
@@ -21,7 +22,7 @@ from feeding import close, copied, direction, inner, is_float, leaves, moved, sa
 from jitgrad.api.forward import Pushforward
 from jitgrad.api.reverse import Vjp
 from jitgrad.api.transforms import Gradient
-from jitgrad.testing import pullback_arrays, push_arrays
+from jitgrad.testing import pullback_arrays, push_arrays, run_arrays
 
 ROWS, COLUMNS = 3, 4
 KINDS = {"f": (), "v": (COLUMNS,), "m": (ROWS, COLUMNS)}
@@ -454,15 +455,37 @@ class Program:
     def written(seed: int, size: int = 6) -> Program:
         return Program("\n".join(Writer(seed, size).lines) + "\n", seed)
 
-    @staticmethod
-    def load(text: str, **space) -> object:
-        """The function, its text kept where `inspect` finds it."""
+    def load(self, text: str, **space) -> Callable:
+        """The function; while the program lives, its text is where `inspect` finds it."""
         Program.count += 1
         name = f"<random program {Program.count}>"
         linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+        weakref.finalize(self, linecache.cache.pop, name, None)
         space |= {"np": np, "math": math, "__name__": "random_program"}
         exec(compile(text, name, "exec"), space)
         return space["program"]
+
+    @cached_property
+    def watched(self) -> Callable:
+        """The program, telling the decisions that it takes."""
+        tree = ast.fix_missing_locations(_Watched().visit(ast.parse(self.text)))
+        return self.load(ast.unparse(tree), _see=self.see, _decide=self.decide)
+
+    def see(self, x: object) -> object:
+        if len(self.seen) > DECISIONS:
+            raise Invalid("endless")
+        self.seen.append(np.asarray(x).tobytes())
+        return x
+
+    def decide(self, name: str, *args) -> object:
+        if name in ("abs", "np.abs"):
+            self.see(np.sign(args[0]))
+            return np.abs(args[0])
+        if name == "int":
+            return self.see(int(args[0]))
+        of = args if len(args) > 1 else args[0]
+        self.see(np.argmin(of) if name == "min" else np.argmax(of))
+        return min(of) if name == "min" else max(of)
 
     def run(self, args: tuple) -> tuple[tuple, list]:
         """The result in plain Python, and every decision that was taken on the way.
@@ -470,17 +493,15 @@ class Program:
         Raises:
             Invalid: there is none.
         """
-        seen: list = []
-        tree = ast.fix_missing_locations(_Watched().visit(ast.parse(self.text)))
-        watched = _loaded(ast.unparse(tree))
+        self.seen: list[bytes] = []
         try:
             with np.errstate(all="raise", under="ignore"):
-                value = watched(seen, copied(args))
+                value = self.watched(*copied(args))
         except Exception as error:
             raise Invalid(str(error)) from error
         if not all(np.all(np.abs(x) < LARGEST) for x in leaves(value)):
             raise Invalid("large")
-        return value, seen
+        return value, self.seen
 
 
 class _Watched(ast.NodeTransformer):
@@ -503,38 +524,6 @@ class _Watched(ast.NodeTransformer):
         self.generic_visit(node)
         node.test = ast.Call(ast.Name("_see", ast.Load()), [node.test], [])
         return node
-
-
-@lru_cache(maxsize=4)
-def _loaded(text: str):
-    """The watched program as a function of the list of decisions and the arguments."""
-    seen: list = []
-
-    def see(x):
-        if len(seen) > DECISIONS:
-            raise Invalid("endless")
-        seen.append(np.asarray(x).tobytes())
-        return x
-
-    def decide(name, *args):
-        if name in ("abs", "np.abs"):
-            see(np.sign(args[0]))
-            return np.abs(args[0])
-        if name == "int":
-            return see(int(args[0]))
-        of = args if len(args) > 1 else args[0]
-        see(np.argmin(of) if name == "min" else np.argmax(of))
-        return min(of) if name == "min" else max(of)
-
-    function = Program.load(text, _see=see, _decide=decide)
-
-    def watched(decisions: list, args: tuple) -> object:
-        seen.clear()
-        value = function(*args)
-        decisions.extend(seen)
-        return value
-
-    return watched
 
 
 # Checks.
@@ -621,22 +610,20 @@ def _differences(program: Program, dots: list, tangents: tuple, seen: list) -> N
 
 
 def _reverse(program: Program, tangents: tuple, heads: tuple, dots: list, compiled: bool) -> None:
+    """By `vjp` with the given heads, or by `grad` with ones, in turn."""
     args = program.args
-    places = tuple(k for k, x in enumerate(args) if is_float(x))
     if program.seed % 3 == 0:
         with stage("reverse"):
             bars = pullback_arrays(Vjp(program.function), args, heads)
     else:
-        engine = Gradient(program.function, places, has_aux=False, with_value=True)
+        heads = [np.ones_like(dot) for dot in dots]
+        places = tuple(k for k, x in enumerate(args) if is_float(x))
+        engine = Gradient(program.function, places, has_aux=False, with_value=False)
         with stage("reverse"):
-            flat = engine.flatten(args, {})
-            request, extras = engine._head(flat, heads)
-            entry, results = engine.execute(flat, request, extras, interpreted=True)
-            bars = list(entry.program.unpack(results))[-len(places) :]
+            bars = run_arrays(engine, engine.flatten(args, {}), (1.0,))
         if compiled:
             with stage("reverse compiled"):
-                found = engine(*args, head=heads)
-                close(leaves(found), leaves(list(entry.program.unpack(results))), 1e-9)
+                close(leaves(engine(*args)), leaves(bars), 1e-9)
     with stage("reverse against forward"):
         (pulled, size), (pushed, more) = inner(bars, tangents), inner(heads, dots)
         assert abs(pulled - pushed) <= 1e-9 * (size + more + 1e-3), f"reverse {pulled!r}, forward {pushed!r}"

@@ -11,8 +11,8 @@ from jitgrad.trace.items import Items, items_of
 def checkpoint(items: Iterable) -> Iterable:
     """What a long loop runs over, marked: its gradient keeps less, and runs the body of the loop once more.
 
-    A loop keeps for its gradient what its iterations change, once for each of `n` iterations. Over `checkpoint(items)` it
-    keeps that for about `2 * sqrt(n)` of them: at the start of each of `sqrt(n)` chunks, and within the chunk at
+    A loop keeps for its gradient what its iterations change, once for each of `n` iterations. Over `checkpoint(items)`
+    it keeps that for about `2 * sqrt(n)` of them: at the start of each of `sqrt(n)` chunks, and within the chunk at
     hand (Griewank & Walther, Evaluating Derivatives, 2008, ch. 12). The gradient is the same but for rounding.
 
     Args:

@@ -75,9 +75,8 @@ def run(frame: Frame, body: Callable[[Frame], object]) -> object:
     """Run a function's body in its frame: evaluate it here, or call it, if it is one that calls itself."""
     trace, known = frame.trace, frame.trace.recursions
     frame.identity = _identity(frame)
-    if any(d.frame.identity == frame.identity for d in known.active) or (
-        known.places and _place(frame) in known.places
-    ):
+    active = any(d.frame.identity == frame.identity for d in known.active)
+    if active or (known.places and _place(frame) in known.places):
         return _call(frame, body)
     outermost = next((k for k, f in enumerate(trace.frames) if f.identity == frame.identity), None)
     if outermost is not None and next(regions(trace.frames[outermost].home), None) is not None:
