@@ -46,8 +46,8 @@ def program(f0, v0, v1, m0, n):
             if f0 > 2.3456:
                 break
             f0 += 1
-        f0 = 0.5 * f0
-    return f0, v0
+        f0 = 0.5
+    return v0[1], v0
 """,
         seed=12,
     ),

@@ -168,6 +168,27 @@ def table(a, n):
     return np.sum(np.sin(t))
 
 
+def bubble_sort(x, n):
+    def compare(j, y):
+        a, b = at(y, j), at(y, j + 1)
+        return branch(a > b, lambda: (put(put(y, np.sin(b), j), a * b, j + 1),), lambda: (y,))
+
+    (y,) = for_loop(n, (x,), lambda i, y: for_loop(n - 1 - i, (y,), compare))
+    return np.sum(y * y * y)
+
+
+def shortest_paths(a, n):
+    def element(k, i, j, d):
+        through = at(d, i, k) + at(d, k, j) * at(d, i, k)
+        return branch(through < at(d, i, j), lambda: (put(d, through, i, j),), lambda: (d,))
+
+    def row(k, i, d):
+        return for_loop(n, (d,), lambda j, d: element(k, i, j, d))
+
+    (d,) = for_loop(n, (a,), lambda k, d: for_loop(n, (d,), lambda i, d: row(k, i, d)))
+    return np.sum(np.sin(d))
+
+
 # Each program, its argument, and how many arrays of how many axes its adjoint keeps in loops.
 PROGRAMS = {
     sum_of_squares: (VECTOR, {}),
@@ -188,6 +209,9 @@ PROGRAMS = {
     cholesky: (MATRIX, {}),
     lu: (MATRIX, {}),
     table: (MATRIX, {}),
+    # What is overwritten, and whether: for all iterations at each level, and never a copy of the array.
+    bubble_sort: (VECTOR, {2: 3, 1: 3}),
+    shortest_paths: (0.1 * MATRIX, {3: 2, 2: 2, 1: 2}),
 }
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from jitgrad.ad.regions import reads, without_checks
 from jitgrad.ad.scratch import written_before_read
-from jitgrad.ad.undo import Undo, find_undo, log_writes, put_back
+from jitgrad.ad.undo import Path, Undo, bounds, find_undo, log_writes, put_back
 from jitgrad.ir.graph import Arg, Block, Const, Loc, Node, Value, substitute
 from jitgrad.ir.types import INT64, Type
 from jitgrad.ops.create import uninitialized
@@ -56,23 +56,21 @@ def restore(loop: Loop, back: Block) -> Restored:
     state = Restored()
     kept: list[int] = []
     undos: list[Undo] = []
+    steady = {p: _evenly(loop, k) for k, p in enumerate(loop.params)}
+    steady = {param: nodes for param, nodes in steady.items() if nodes is not None}
     for k, param in enumerate(loop.params):
-        if param not in wanted:
+        if param not in wanted or param in steady:
             continue
-        result, start = loop.body.results[k], loop.init[k]
-        step = _step(loop, param, result)
-        if result is param:
-            state.known[param] = start
-        elif step is not None:
-            so_far = Value(Type(INT64, (), weak=True))
-            state.prefix.append(Node(UFUNCS[np.multiply], (loop.index, step), (so_far,), {}, (), current().loc))
-            state.prefix.append(Node(UFUNCS[np.add], (start, so_far), (param,), {}, (), current().loc))
+        if loop.body.results[k] is param:
+            state.known[param] = loop.init[k]
         elif param.type.shape and written_before_read(back, param, loop.makers):
             state.prefix.append(_uninitialized(param, loop.node.loc))
-        elif param.type.shape and (undo := find_undo(loop, k)) is not None:
+        elif param.type.shape and (undo := find_undo(loop, k, set(steady))) is not None:
             undos.append(undo)
+            wanted |= dict.fromkeys(v for values in undo.computed.values() for v in values)
         else:
             kept.append(k)
+    state.prefix += [node for param, nodes in steady.items() if param in wanted for node in nodes]
     if kept or undos:
         _Keeper(loop, kept, undos).run(state)
     elif loop.node.op is while_:
@@ -80,16 +78,22 @@ def restore(loop: Loop, back: Block) -> Restored:
     return state
 
 
-def _step(loop: Loop, param: Value, result: Arg) -> Arg | None:
-    """By how much an integer grows in each iteration, if that is always the same."""
-    if param.type.shape or param.type.dtype.kind != "i":
-        return None
+def _evenly(loop: Loop, k: int) -> list[Node] | None:
+    """Nodes that compute a carried integer of the number of the iteration, if it grows by the same step in each."""
+    param, start = loop.params[k], loop.init[k]
     made = {o: node for node in loop.body.nodes for o in node.outs}
-    node = made.get(result)
-    if node is None or node.op is not UFUNCS[np.add] or param not in node.args:
+    node = made.get(loop.body.results[k])
+    if param.type.shape or param.type.dtype.kind != "i" or node is None or node.op is not UFUNCS[np.add]:
         return None
-    (step,) = [a for a in node.args if a is not param] or (None,)
-    return None if step is None or step in made or step in loop.params or step is loop.index else step
+    steps = [a for a in node.args if a is not param]
+    if len(steps) != 1 or steps[0] in made or steps[0] in loop.params or steps[0] is loop.index:
+        return None
+    so_far = Value(Type(INT64, (), weak=True))
+    loc = current().loc
+    return [
+        Node(UFUNCS[np.multiply], (loop.index, steps[0]), (so_far,), {}, (), loc),
+        Node(UFUNCS[np.add], (start, so_far), (param,), {}, (), loc),
+    ]
 
 
 class _Keeper:
@@ -97,8 +101,9 @@ class _Keeper:
 
     def __init__(self, loop: Loop, kept: list[int], undos: list[Undo]):
         self.loop, self.kept, self.undos = loop, kept, undos
-        self.logged = list(dict.fromkeys(key for undo in undos for key in undo.logged))
+        self.logged = {key: path for undo in undos for key, path in undo.logged.items()}
         self.entries = [loop.params[k] for k in kept] + [value for _, value in self.logged]
+        self.paths: list[Path] = [() for _ in kept] + list(self.logged.values())
         makers = {o: node for node in loop.body.nodes for o in node.outs}
         carried_by = [makers.get(loop.body.results[k], loop.node) for k in kept]
         self.reasons = [(CARRIED, node.loc) for node in carried_by]
@@ -121,23 +126,23 @@ class _Keeper:
             ends = [env[e] for e in ends]
             finals = tuple(env[o] for o in again[-1].outs)
         for param, end in zip(self.entries[: len(self.kept)], ends, strict=False):
-            state.prefix.append(_entry(end, loop.index, param))
-        entries = {(node, value): Value(value.type, value.name) for node, value in self.logged}
-        for entry, room in zip(entries.values(), ends[len(self.kept) :], strict=True):
-            state.prefix.append(_entry(room, loop.index, entry))
+            state.prefix.append(_entry(end, (loop.index,), param))
+        rooms = dict(zip(self.logged, ends[len(self.kept) :], strict=True))
         for undo in self.undos:
             end = Value(finals[undo.slot].type, finals[undo.slot].name)
-            state.prefix.extend(put_back(undo, loop, end, entries))
+            state.prefix.extend(put_back(undo, loop, end, rooms, _entry))
             state.walked.append((finals[undo.slot], end, loop.params[undo.slot]))
 
     def _rooms(self, count: Arg, nodes: list[Node]) -> list[Value]:
-        return [_room(value, count, why, nodes) for value, why in zip(self.entries, self.reasons, strict=True)]
+        most = bounds(self.loop, count, self.paths, nodes)
+        dims = [(count, *(most[n] for n in path)) for path in self.paths]
+        return [_room(*entry, nodes) for entry in zip(self.entries, dims, self.reasons, strict=True)]
 
     def _body(self, body: Block, index: Arg, rooms: tuple[Value, ...]) -> tuple[list[Node], tuple[Value, ...]]:
         """The nodes of the body that also keep; and the rooms after it."""
-        kept = [_store(r, v, index) for r, v in zip(rooms, self.entries[: len(self.kept)], strict=False)]
+        kept = [_store(r, v, (index,)) for r, v in zip(rooms, self.entries[: len(self.kept)], strict=False)]
         logs = dict(zip(self.logged, rooms[len(self.kept) :], strict=True))
-        body = log_writes(body, index, logs, _store)
+        body = log_writes(body, (index,), logs, _store)
         return [*kept, *body.nodes], (*(n.out for n in kept), *logs.values())
 
     def _counted(self, outs: tuple[Value, ...]) -> tuple[list[Node], list[Value]]:
@@ -171,30 +176,30 @@ def _uninitialized(out: Value, loc: Loc, keeps: str = "") -> Node:
     return Node(uninitialized, lengths, (out,), {"dtype": out.type.dtype, "keeps": keeps}, (), loc)
 
 
-def _room(value: Value, count: Arg, why: tuple[str, Loc], nodes: list[Node]) -> Value:
+def _room(value: Value, counts: tuple[Arg, ...], why: tuple[str, Loc], nodes: list[Node]) -> Value:
     """An array with an entry for each iteration; the node that makes it is added to `nodes`."""
-    length = count if isinstance(count, Value) else int(count.value)
+    dims = tuple(n if isinstance(n, Value) else int(n.value) for n in counts)
     name = f"{value.name}_steps" if value.name else None
-    room = Value(Type(value.type.dtype, (length, *value.type.shape)), name)
+    room = Value(Type(value.type.dtype, (*dims, *value.type.shape)), name)
     nodes.append(_uninitialized(room, why[1], why[0]))
     return room
 
 
-def _place(room: Value, index: Arg) -> tuple[tuple, dict]:
+def _place(room: Value, index: tuple[Arg, ...]) -> tuple[tuple, dict]:
     """Operands and attributes of the index of an entry."""
-    pattern: list[tuple] = [("at", 0)]
-    operands: list[Arg] = [index]
-    for n in room.type.shape[1:]:
+    pattern: list[tuple] = [("at", k) for k in range(len(index))]
+    operands: list[Arg] = list(index)
+    for n in room.type.shape[len(index) :]:
         operands += [Const.of(0), n if isinstance(n, Value) else Const.of(n)]
         pattern.append(("slice", len(operands) - 2, len(operands) - 1, 1, (None, None)))
     return tuple(operands), {"pattern": tuple(pattern)}
 
 
-def _entry(room: Value, index: Arg, out: Value) -> Node:
+def _entry(room: Value, index: tuple[Arg, ...], out: Value) -> Node:
     operands, attrs = _place(room, index)
     return Node(getitem_, (room, *operands), (out,), attrs, (), current().loc)
 
 
-def _store(room: Value, value: Value, index: Arg) -> Node:
+def _store(room: Value, value: Value, index: tuple[Arg, ...]) -> Node:
     operands, attrs = _place(room, index)
     return Node(setitem, (room, value, *operands), (Value(room.type, room.name),), attrs, (), current().loc)

@@ -67,7 +67,7 @@ def parse_index(x, index) -> tuple[tuple, list]:
         elif isinstance(part, _InRange):
             pattern.append(("array", operand(part.indices)))
         elif not shape_of(part):
-            pattern.append(("at", operand(_checked_number(part, length, axis))))
+            pattern.append(("at", operand(checked_number(part, length, axis))))
         else:
             pattern.append(("array", operand(_checked_array(part, length, axis))))
         axis += 1
@@ -121,7 +121,7 @@ def check_mask(mask, lengths: tuple, first: int) -> None:
         require_equal(a, b, (), "mask", axis=axis)
 
 
-def _checked_number(part, length, axis: int):
+def checked_number(part, length, axis: int):
     """A single index, from 0 up; `IndexError` if it is out of range."""
     if not isinstance(part, Expr):
         part = int(part.__index__())

@@ -21,6 +21,7 @@ from jitgrad.trace.aliases import Maybe, Undecided
 from jitgrad.trace.images import Absent, Fixed, Image, Leaf, Opaque, Optional, Tree, is_plain, show
 from jitgrad.trace.journal import MISSING
 from jitgrad.trace.static import depends
+from jitgrad.trace.stretch import Stretch
 from jitgrad.trace.structure import rebuilt
 from jitgrad.trace.values import Cell
 
@@ -77,12 +78,16 @@ class Joiner:
 
     Attributes:
         first, second: the regions that the images of each side are from, if they are from regions.
+        grow: makes one stretch of lists of different lengths (`trace.growth`), if that can be.
         slots: all that the specs hold.
+        held: the arrays on each side that were put into stretches, which have their values.
     """
 
     first: Collection[Builder] = ()
     second: Collection[Builder] = ()
+    grow: Callable[[Joiner, Tree, Tree], tuple[Tree, Tree, tuple]] | None = None
     slots: list[Slot] = field(default_factory=list)
+    held: tuple[dict[int, Cell], dict[int, Cell]] = field(default_factory=lambda: ({}, {}))
     _known: dict[tuple[int, int], Spec] = field(default_factory=dict)
 
     def join(self, a: Image, b: Image) -> Spec:
@@ -148,12 +153,20 @@ class Joiner:
         if a.thing is b.thing:
             return Fixed(a.thing)
         key = (id(a.thing), id(b.thing))
+        if key not in self._known and self.grow is not None and is_growing(a, b):
+            self._known[key] = self._growing(a, b)
         if key not in self._known:
             if type(a.thing) is not type(b.thing) or list(a.children) != list(b.children):
                 raise Differs(a, b)
             children = {k: self._join(child, b.children[k]) for k, child in a.children.items()}
             self._known[key] = Joint((a.thing, b.thing), children)
         return self._known[key]
+
+    def _growing(self, a: Tree, b: Tree) -> Joint:
+        """The spec of lists that have another number of items on each side."""
+        first, second, things = self.grow(self, a, b)
+        children = {k: self._leaf(image, second.children[k]) for k, image in first.children.items()}
+        return Joint((a.thing, b.thing), {0: Joint(things, children)})
 
     def _leaf(self, a: Leaf, b: Leaf) -> Spec:
         if a.cell is not None and a.cell is b.cell:
@@ -169,16 +182,32 @@ class Joiner:
 
     def _slot(self, type_: Type, leaves: tuple, a: Leaf, b: Leaf) -> Slot:
         """A slot, with lengths that are known outside."""
-        shape = tuple(map(self._length, a.arg.type.shape, b.arg.type.shape))
-        if None in shape:
-            raise Differs(a, b)
-        slot = Slot(Type(type_.dtype, shape, type_.weak), leaves)
+        slot = Slot(self._with_lengths(type_, a, b), leaves)
         self.slots.append(slot)
         return slot
 
+    def _with_lengths(self, type_: Type, a: Leaf, b: Leaf) -> Type:
+        shape = tuple(map(self._length, a.arg.type.shape, b.arg.type.shape))
+        if None in shape:
+            raise Differs(a, b)
+        return Type(type_.dtype, shape, type_.weak)
+
+    def joined_type(self, a: Type, b: Type) -> Type:
+        """The type that values of both types can have, with lengths that are known outside.
+
+        Raises:
+            Differs: there is none.
+        """
+        leaves = Leaf(Value(a)), Leaf(Value(b))
+        return self._with_lengths(_joined(*leaves), *leaves)
+
+    def is_visible(self, n: int | Value) -> bool:
+        """Whether a length is known outside of the regions."""
+        return not isinstance(n, Value) or not any(n in region.made for region in self._regions())
+
     def _length(self, n: int | Value, m: int | Value) -> int | Value | None:
         """The length of an axis that has these on both sides, or None if they differ."""
-        visible = [not isinstance(k, Value) or not any(k in r.made for r in self._regions()) for k in (n, m)]
+        visible = [self.is_visible(n), self.is_visible(m)]
         if n is m or not (isinstance(n, Value) or isinstance(m, Value)):
             return n if n == m and visible[0] else None
         if 1 in (n, m):  # that broadcasts, which the other doesn't
@@ -188,6 +217,20 @@ class Joiner:
                 return k
         # They may well be the same, as those of a square matrix; that is checked.
         return n if all(visible) and not depends(n, m) and not depends(m, n) else None
+
+
+def is_growing(a: Tree, b: Tree) -> bool:
+    """Whether the lists of two images have different numbers of items, or numbers that are known at run time only."""
+    if type(a.thing) is not list or type(b.thing) is not list:
+        return False
+    stretches = [[k for k, child in x.children.items() if _is_stretch(child)] for x in (a, b)]
+    if len(a.children) != len(b.children) or stretches[0] != stretches[1]:
+        return True
+    return any(a.children[k].thing is not b.children[k].thing for k in stretches[0])
+
+
+def _is_stretch(image: Image) -> bool:
+    return isinstance(image, Tree) and type(image.thing) is Stretch
 
 
 def _bound_if(image: Image) -> tuple[Image | None, Leaf]:
@@ -242,8 +285,11 @@ def _constant(number: object, type_: Type) -> Const:
     return Const(cast.item() if type_.weak or type_.dtype == BOOL else cast, Type(type_.dtype, (), type_.weak))
 
 
-def built(spec: Spec, make: Callable[[Slot], object], made: dict[Spec, object]) -> object:
-    """The object of a spec, with what `make` gives for its slots; `made` remembers what was made of which spec."""
+def built(spec: Spec, make: Callable[[Slot], object], made: dict[Spec, object], side: int = 0) -> object:
+    """The object of a spec, with what `make` gives for its slots; `made` remembers what was made of which spec.
+
+    Containers are copies of those on one side.
+    """
     if isinstance(spec, Fixed):
         return spec.thing
     if isinstance(spec, Absent):
@@ -252,11 +298,11 @@ def built(spec: Spec, make: Callable[[Slot], object], made: dict[Spec, object]) 
         if isinstance(spec, Slot):
             made[spec] = make(spec)
         elif isinstance(spec, Choice):
-            value, flag = built(spec.value, make, made), built(spec.flag, make, made)
+            value, flag = (built(x, make, made, side) for x in (spec.value, spec.flag))
             made[spec] = Maybe(value, flag) if isinstance(flag, Expr) else value if flag else MISSING
         else:
-            new = {k: built(child, make, made) for k, child in spec.children.items()}
-            made[spec] = rebuilt(spec.things[0], new)
+            new = {k: built(child, make, made, side) for k, child in spec.children.items()}
+            made[spec] = rebuilt(spec.things[side], new)
     return made[spec]
 
 
@@ -267,14 +313,15 @@ def signature(spec: object, numbers: dict[Slot, int]) -> tuple:
     if isinstance(spec, Choice):
         return (signature(spec.value, numbers), signature(spec.flag, numbers))
     if isinstance(spec, Joint):
-        return (type(spec.things[0]), *((k, signature(child, numbers)) for k, child in spec.children.items()))
+        kind = spec.things[0].layout if isinstance(spec.things[0], Stretch) else type(spec.things[0])
+        return (kind, *((k, signature(child, numbers)) for k, child in spec.children.items()))
     if isinstance(spec, Fixed):
         return (spec.thing if isinstance(spec.thing, Undecided) else id(spec.thing),)
     return ()
 
 
-def shared(slots: Iterable[Slot], side: int) -> set[Slot]:
-    """The arrays that are, or are views of, an array that another slot has, too."""
+def shared(slots: Iterable[Slot], side: int, held: Collection[Cell] = ()) -> set[Slot]:
+    """The arrays that are, or are views of, an array that another slot has, too, or that is among `held`."""
     roots = {slot: slot.root(side) for slot in slots}
-    uses = Counter(id(root) for root in roots.values() if root is not None)
+    uses = Counter(id(root) for root in (*roots.values(), *held) if root is not None)
     return {slot for slot, root in roots.items() if root is not None and uses[id(root)] > 1}

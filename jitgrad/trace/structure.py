@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from jitgrad.ops.symbolic import Expr
 from jitgrad.trace.arrays import ReadOnlyMark
 from jitgrad.trace.relied import is_fixed
+from jitgrad.trace.stretch import Stretch
 
 _BUILTIN = (list, tuple, dict, set, collections.deque)
 
@@ -33,16 +34,18 @@ def is_object(x: object) -> bool:
 
 def has_parts(x: object) -> bool:
     """Whether `x` is a container whose parts can be looked at and put back."""
-    return isinstance(x, _BUILTIN) or is_object(x)
+    return isinstance(x, _BUILTIN) or type(x) is Stretch or is_object(x)
 
 
 def is_mutable(x: object) -> bool:
     """Whether a container can be changed in place."""
-    return not isinstance(x, tuple | ReadOnlyMark)
+    return not isinstance(x, tuple | ReadOnlyMark | Stretch)
 
 
 def parts(x: object) -> dict[object, object]:
     """The parts of a container by key."""
+    if type(x) is Stretch:
+        return x.parts()
     return _items(x) | {Attribute(name): value for name, value in _attributes(x)}
 
 
@@ -67,6 +70,8 @@ def _attributes(x: object) -> Iterator[tuple[str, object]]:
 
 def rebuilt(x: object, new: dict[object, object]) -> object:
     """A container of the kind of `x` with these parts."""
+    if type(x) is Stretch:
+        return x.rebuilt(new)
     if isinstance(x, tuple):
         return x._make(new.values()) if hasattr(x, "_make") else tuple(new.values())
     if isinstance(x, ReadOnlyMark):
