@@ -85,10 +85,20 @@ def _decided(node: Node) -> bool | None:
     # where nothing depends on it; here something does, so that is checked.
     if answers[1] is not None and isinstance(a, Value) and isinstance(b, Const) and b.value == 1:
         made_by = producer(a)
-        if made_by is not None and made_by.op is axis_length and producer(made_by.args[0]) is None:
+        if made_by is not None and made_by.op is axis_length and _is_argument(made_by.args[0]):
             require_not_one(a)
             return answers[1]
     return None
+
+
+def _is_argument(value: Value) -> bool:
+    """Whether a value is an argument of the traced function; those of a function that calls itself aren't."""
+    builder: Builder | None = current()
+    while builder is not None:
+        if value in builder.made:
+            return False
+        builder = builder.parent
+    return producer(value) is None
 
 
 # Comparison -> what it is of a number with itself, and of a length that isn't one with one.
