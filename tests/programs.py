@@ -705,7 +705,7 @@ def _flattened(tree: ast.AST, node: ast.AST) -> Iterator[ast.AST]:
 def _simplified(tree: ast.AST, node: ast.AST) -> Iterator[ast.AST]:
     for name, value in ast.iter_fields(node):
         for k, item in enumerate(value) if isinstance(value, list) else [(None, value)]:
-            if not isinstance(item, ast.expr) or isinstance(item, ast.Constant | ast.Slice):
+            if name == "func" or not isinstance(item, ast.expr) or isinstance(item, ast.Constant | ast.Slice):
                 continue
             for new in _parts(item):
                 _put(node, name, k, new)

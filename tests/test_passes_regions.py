@@ -17,10 +17,10 @@ from jitgrad.ops.index import add_at
 from jitgrad.ops.symbolic import Expr
 from jitgrad.passes import SIMPLIFY, run, split
 from jitgrad.passes.accumulate import accumulate
+from jitgrad.passes.checks import checks_before_loops, checks_first
 from jitgrad.passes.cse import cse
 from jitgrad.passes.dce import dce
 from jitgrad.passes.decide import decide
-from jitgrad.passes.checks import checks_before_loops, checks_first
 from jitgrad.passes.invariants import invariants
 from jitgrad.passes.simplify import simplify
 

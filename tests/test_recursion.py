@@ -508,10 +508,11 @@ def test_a_second_process_loads_the_code(tmp_path):
     here = os.path.dirname(__file__)
     path = os.pathsep.join([here, os.path.dirname(here), os.environ.get("PYTHONPATH", "")])
     env = {**os.environ, "JITGRAD_CACHE_DIR": str(tmp_path), "PYTHONPATH": path}
-    runs = [
-        subprocess.run([sys.executable, "-c", PROCESS], env=env, capture_output=True, text=True, check=True).stdout
-        for _ in range(2)
-    ]
+    runs = []
+    for _ in range(2):
+        run = subprocess.run([sys.executable, "-c", PROCESS], env=env, capture_output=True, text=True)
+        assert run.returncode == 0, run.stderr
+        runs.append(run.stdout)
     assert "hits 1" not in runs[0]
     assert runs[1] == runs[0].replace("hits 0", "hits 1")
 

@@ -83,23 +83,24 @@ def recorded(node: Node) -> tuple[list[Node], Tape]:
         return add_call(keeping, (*node.args, *room, Const.of(0)), (*outs, *_after(room)))
 
     with building(Builder(parent=current(), region=True)) as builder:
-        *first, count = call(_room(wide, ROWS + 1), carried(node.outs))
+        *first, count = call(_room(wide, ROWS + 1, ""), carried(node.outs))
         count = as_expr(as_arg(count))
         rows = as_arg(np.where(count > ROWS, count, ROWS) + 1)
-        again = region(lambda: call(_room(wide, rows), carried(node.outs))[:-1], name="then")
+        again = region(lambda: call(_room(wide, rows, RECORDED), carried(node.outs))[:-1], name="then")
         tape = tuple(Value(t) for t in wide.types(rows))
         outs = (*node.outs, *tape)
         add_node(if_, (as_arg(count > ROWS),), (again, region(lambda: first, name="orelse")), outs)
     return builder.nodes, (*map(Expr, tape), 0)
 
 
-def _room(wide: Layout, rows: Arg | int) -> tuple[Value, Value]:
-    lengths = ((rows, wide.floats), (rows, wide.ints))
-    made = (
-        current().emit(uninitialized, shape, {"dtype": dtype, "keeps": RECORDED}).value
-        for shape, dtype in zip(lengths, (FLOAT64, INT64), strict=True)
-    )
-    return tuple(made)
+def _room(wide: Layout, rows: Arg | int, keeps: str) -> tuple[Value, Value]:
+    """Arrays for the records of so many calls; `keeps` says why, for the table of residuals."""
+    made = []
+    for name, dtype, width in (("results", FLOAT64, wide.floats), ("ends", INT64, wide.ints)):
+        array = current().emit(uninitialized, (rows, width), {"dtype": dtype, "keeps": keeps}).value
+        array.name = name
+        made.append(array)
+    return made[0], made[1]
 
 
 def _after(room: tuple[Value, ...]) -> tuple[Value, ...]:

@@ -116,11 +116,17 @@ def _accumulate(total: object, bar: object) -> object:
     """The sum; what was scattered into zeros is scattered into the total, which then is written to in place."""
     builder = current()
     made = builder.maker(bar) if total is not None and isinstance(bar, Expr) else None
-    if made is None or made.op is not add_at or total.dtype != bar.dtype or total.type.shape != bar.type.shape:
+    if made is None or made.op is not add_at or total.dtype != bar.dtype or not _is_alike(total, bar):
         return add(total, bar)
     if not _is_zeros(builder.maker(made.args[0])):
         return add(total, bar)
     return builder.emit(add_at, (total, *made.args[1:]), made.attrs)
+
+
+def _is_alike(a: Expr, b: Expr) -> bool:
+    """Whether two cotangents of one value need no broadcasting: their lengths are the same in any case."""
+    ones = ([isinstance(n, int) and n == 1 for n in x.type.shape] for x in (a, b))
+    return len(set(map(tuple, ones))) == 1
 
 
 def _is_zeros(node: Node | None) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jitgrad.ops.registry import FUNCTIONS, METHODS, UFUNCS, special, misfit
+from jitgrad.ops.registry import FUNCTIONS, METHODS, UFUNCS, misfit, special
 
 
 def _binary(ufunc: np.ufunc):

@@ -81,7 +81,7 @@ class Builder:
         args = tuple(as_arg(a) for a in args)
         types = op.infer(args, **attrs)
         many = isinstance(types, tuple)
-        if not many and types.ndim == 0 and types.dtype == INT64 and not op.effect:
+        if not many and types.ndim == 0 and not op.effect and _is_of_integers(op, args, types):
             # Lengths are computed once, so that equal lengths are the same value; and where they can be computed first,
             # so that what is made in a region has a shape that is known outside.
             home = self._home(op, args)
@@ -181,10 +181,16 @@ class Builder:
         return frozenset((a, b)) in self._equal
 
 
+def _is_of_integers(op: Op, args: tuple[Arg, ...], type: Type) -> bool:
+    """Whether a number is an integer, or says how two of them compare, as lengths do that are clamped."""
+    return type.dtype == INT64 or (op.name in _COMPARISONS and all(a.type.dtype == INT64 for a in args))
+
+
+_COMPARISONS = frozenset(("less", "less_equal", "greater", "greater_equal", "equal", "not_equal"))
 # What gives an integer of integers wherever it is computed, whether or not that place is reached.
 _ANYWHERE = frozenset((
     "add", "subtract", "multiply", "negative", "floor_divide", "remainder", "maximum", "minimum", "where",
-    "axis_length",
+    "axis_length", *_COMPARISONS,
 ))  # fmt: skip
 
 

@@ -9,11 +9,13 @@ import numpy as np
 from jitgrad.errors import UnsupportedError
 from jitgrad.ir.types import FLOAT64, INT64
 from jitgrad.ops.symbolic import Expr, current
+from jitgrad.trace import growing
 from jitgrad.trace.arrays import ReadOnlyMark
 from jitgrad.trace.externals import is_special
 from jitgrad.trace.guards import MISSING, Place, above, find, find_in
 from jitgrad.trace.math_names import as_python, scalar
 from jitgrad.trace.relied import is_fixed
+from jitgrad.trace.stretch import has_stretch
 from jitgrad.trace.values import own, refuse
 
 _OUTSIDE = (
@@ -151,6 +153,7 @@ def store(frame, obj: object, name: str, value: object) -> None:
             refuse("the shape of an array is set in place; use `x = x.reshape(shape)`")
         raise AttributeError(f"attribute {name!r} of 'numpy.ndarray' objects is not writable")
     externals = frame.trace.externals
+    frame.trace.check_unsealed(obj)
     if (
         isinstance(obj, types.ModuleType | types.FunctionType | ReadOnlyMark)
         or externals.is_outside(obj)
@@ -186,6 +189,10 @@ def load_item(frame, obj: object, index: object) -> object:
     """`obj[index]`."""
     if isinstance(obj, Expr):
         return own(obj[index])
+    if has_stretch(obj):
+        return growing.load(obj, index)
+    if isinstance(index, Expr) and isinstance(obj, list | tuple) and _selects(frame, index):
+        return growing.select(obj, index)
     if isinstance(index, Expr) and isinstance(obj, list | tuple | str | range | dict):
         index = frame.trace.demand(index, "indexing a Python container")
     elif isinstance(index, slice) and isinstance(obj, list | tuple | str | range):
@@ -202,6 +209,11 @@ def load_item(frame, obj: object, index: object) -> object:
     return value
 
 
+def _selects(frame, index: Expr) -> bool:
+    """Whether an item is selected at run time: in a loop that can't be unrolled."""
+    return frame.trace.selecting > 0 and frame.trace.is_run_time(index)
+
+
 def store_item(frame, obj: object, index: object, value: object) -> None:
     """`obj[index] = value`."""
     if isinstance(obj, np.ndarray):
@@ -210,6 +222,10 @@ def store_item(frame, obj: object, index: object, value: object) -> None:
         if not obj.ndim:
             refuse("a number can't be written to; use an array with an axis, or assign to the name")
         obj[index] = value
+        return
+    frame.trace.check_unsealed(obj)
+    if has_stretch(obj):
+        growing.store(obj, index, value)
         return
     if isinstance(index, Expr) and isinstance(obj, list | dict):
         index = frame.trace.demand(index, "indexing a Python container")

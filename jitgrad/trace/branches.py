@@ -11,6 +11,7 @@ from jitgrad.ir.graph import Node
 from jitgrad.ir.types import BOOL, Type
 from jitgrad.ops.elementwise import as_bool
 from jitgrad.ops.symbolic import Expr, as_expr, current
+from jitgrad.trace import growing
 from jitgrad.trace.aliases import Pending
 from jitgrad.trace.exits import branch
 from jitgrad.trace.expressions import at, compared, truth, user_method
@@ -19,10 +20,12 @@ from jitgrad.trace.frame import Frame, evaluate, expression, run, statement
 from jitgrad.trace.images import Leaf
 from jitgrad.trace.liveness import live_after
 from jitgrad.trace.regions import Outcome, explore
+from jitgrad.trace.stretch import has_stretch
 
 
 def decide(frame: Frame, node: ast.AST, x: object, use: str) -> bool | Expr:
     """The truth of a value that steers the evaluation: an `Expr` if it is known at run time only."""
+    x = growing.count_of(x) if has_stretch(x) else x
     if not isinstance(x, Expr):
         for dunder in ("__bool__", "__len__"):
             method = user_method(frame, x, dunder)

@@ -14,10 +14,12 @@ import numpy as np
 from jitgrad.ir.types import FLOAT64, INT64
 from jitgrad.ops.registry import FUNCTIONS
 from jitgrad.ops.symbolic import Expr
+from jitgrad.trace import growing
 from jitgrad.trace.arrays import holds_expr
 from jitgrad.trace.journal import check_stateful
 from jitgrad.trace.math_names import MATH, UNSUPPORTED, as_python, call_math, scalar, weak
 from jitgrad.trace.readonly import ReadOnlyDict, ReadOnlyList, ReadOnlySet
+from jitgrad.trace.stretch import has_stretch
 from jitgrad.trace.values import own, plain
 
 # Built-in function -> function(frame, *args, **kwargs). Only those that must know of traced values.
@@ -72,6 +74,8 @@ def _len(frame, x):
         if not x.ndim:
             raise TypeError("len() of unsized object")
         return x.shape[0]
+    if has_stretch(x):
+        return growing.count_of(x)
     externals = frame.trace.externals
     return externals.length(x) if externals.is_outside(x) else len(x)
 
@@ -101,6 +105,8 @@ def _bool(frame, *args):
     if args and isinstance(args[0], Expr):
         x = scalar(args[0])
         return x if x.dtype == np.bool_ else x != 0
+    if args and has_stretch(args[0]):
+        return growing.count_of(args[0]) > 0
     return bool(*args)
 
 
@@ -114,6 +120,8 @@ def _complex(frame, *args, **kwargs):
 def _extremum(better, of_array):
     def handler(frame, *args, key=None, **kwargs):
         items = args[0] if len(args) == 1 else args
+        if has_stretch(items) and key is None:
+            return growing.extremum_of(items, of_array)
         if isinstance(items, Expr) and items.ndim == 1 and key is None:
             return FUNCTIONS[of_array](plain(items))
         if key is None and len(args) == 1 and not isinstance(items, list | tuple):
@@ -142,6 +150,9 @@ BUILTINS[min] = _extremum(lambda a, b: a < b, np.min)
 
 @builtin(sum)
 def _sum(frame, items, /, start=0):
+    if has_stretch(items):
+        total = growing.total_of(items)
+        return total if isinstance(start, int) and start == 0 else start + total
     if isinstance(items, Expr) and items.ndim and not isinstance(items.type.shape[0], int):
         total = FUNCTIONS[np.sum](plain(items), axis=0)
         return total if isinstance(start, int) and start == 0 else start + total
@@ -150,6 +161,7 @@ def _sum(frame, items, /, start=0):
 
 def _quantifier(function, of_array):
     def handler(frame, items):
+        items = growing.array_of(items) if has_stretch(items) else items
         if isinstance(items, Expr) and items.ndim == 1:
             return FUNCTIONS[of_array](plain(items))
         return function(frame.trace.truth_of(item) for item in items)

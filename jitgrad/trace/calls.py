@@ -13,7 +13,7 @@ import numpy as np
 
 from jitgrad.errors import TraceError
 from jitgrad.ops.symbolic import Expr, current
-from jitgrad.trace import generators, numpy_names, recursion
+from jitgrad.trace import generators, growing, numpy_names, recursion
 from jitgrad.trace.aliases import Pending
 from jitgrad.trace.arrays import holds_expr, is_of
 from jitgrad.trace.binding import bind_arguments, signature
@@ -25,6 +25,7 @@ from jitgrad.trace.numpy_names import is_numpy
 from jitgrad.trace.object_names import COPIES, check_native, dispatched
 from jitgrad.trace.relied import is_fixed
 from jitgrad.trace.source import TRACED, Source, source_of
+from jitgrad.trace.stretch import has_stretch
 from jitgrad.trace.values import own, refuse
 
 
@@ -287,6 +288,14 @@ def native(frame: Frame, function: object, args: tuple, kwargs: dict) -> object:
             "before the "
             "call; return the new value instead"
         )
+    if outside is not None and getattr(function, "__name__", "") in _MUTATORS:
+        frame.trace.check_unsealed(outside)
+    if has_stretch(outside) and function.__name__ == "pop" and not args:
+        return growing.pop(outside)
+    if not growing.takes_stretches(function):
+        for x in (outside, *args, *kwargs.values()):
+            if has_stretch(x):
+                growing.expand(x, getattr(function, "__name__", "a function"))
     if isinstance(outside, dict | set) and args:
         args = (frame.trace.demand(args[0], "a key"), *args[1:])
     if not _is_ours(function):

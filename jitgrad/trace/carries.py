@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 
 from jitgrad.ir.graph import Value
 from jitgrad.ops.symbolic import Expr
@@ -11,6 +12,7 @@ from jitgrad.trace.images import Fixed, Image, Leaf, Opaque, Optional, Tree
 from jitgrad.trace.journal import Region
 from jitgrad.trace.merge import Choice, Joint, Slot, Spec, built, shared, signature
 from jitgrad.trace.regions import Elements, Place, State
+from jitgrad.trace.stretch import Stretch
 from jitgrad.trace.values import Cell
 
 
@@ -32,11 +34,12 @@ class Carry:
         state: State,
         regions: Collection[Region] = (),
         runs: bool = False,
+        held: Mapping[int, Cell] = MappingProxyType({}),
     ):
         self.specs, self.results, self.slots, self.state = specs, results, slots, state
         self._elements = {spec for place, spec in specs if isinstance(place, Elements)}
         arrays = [s for s in slots if s.type.shape and s not in self._elements]
-        inner = shared(arrays, 1)
+        inner = shared(arrays, 1, held.values())
         replaced = {id(slot.root(0)) for slot in arrays if slot.root(0) is not None and not self._first(slot)}
         self.inside: dict[Slot, list[Cell]] = {}
         self.after: dict[Slot, list[Cell]] = {}
@@ -54,13 +57,14 @@ class Carry:
         root = slot.root(0)
         return [root] if root is not None and self.state.uses[id(root)] > 1 else []
 
-    def put(self, values: dict[Slot, Value], others: dict[Slot, list[Cell]], trace) -> dict[object, object]:
+    def put(self, values: dict[Slot, Value], trace, ended: bool = False) -> dict[object, object]:
         """Give the places these values: those of a region's params, or of what the loop has ended with.
 
         Returns:
             What was made of which spec.
         """
         made: dict = {}
+        others = self.after if ended else self.inside
 
         def make(slot: Slot) -> object:
             value = values[slot]
@@ -72,9 +76,9 @@ class Carry:
             return Cell(value, before=[] if first is None else [first])
 
         for place, spec in self.specs:
-            place.put(built(spec, make, made))
+            place.put(built(spec, make, made, ended))
         for spec in self.results:
-            built(spec, make, made)
+            built(spec, make, made, ended)
         for spec, container in made.items():
             if isinstance(spec, Joint) and self._is_shared(spec):
                 for thing in (*spec.things, container):
@@ -102,6 +106,8 @@ def ghost(spec: Spec) -> Image:
         flag = ghost(spec.flag)
         return Optional(ghost(spec.value), flag if isinstance(flag, Leaf) else Leaf(Value(spec.flag.type)))
     if isinstance(spec, Joint):
+        if isinstance(spec.things[0], Stretch):
+            return Opaque("a list that grows")  # how long its buffers have to be is found out anew
         return Tree(spec.things[0], {k: ghost(child) for k, child in spec.children.items()})
     if isinstance(spec, Fixed) and isinstance(spec.thing, Undecided):
         return Opaque(spec.thing.reason, spec.thing)

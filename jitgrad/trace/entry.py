@@ -14,6 +14,7 @@ from jitgrad.errors import JitgradError, TraceError
 from jitgrad.ir.graph import Value, used
 from jitgrad.ops.shape import axis_length
 from jitgrad.ops.symbolic import Builder, Expr, NeedStatic, building
+from jitgrad.trace import growing
 from jitgrad.trace.calls import call
 from jitgrad.trace.frame import MAX_DEPTH, Frame, Trace
 from jitgrad.trace.guards import Guard, Hidden
@@ -21,6 +22,7 @@ from jitgrad.trace.readonly import thaw
 from jitgrad.trace.recursion import Place, Recursions
 from jitgrad.trace.source import Scope
 from jitgrad.trace.static import require_static
+from jitgrad.trace.stretch import has_stretch
 from jitgrad.trace.values import Cell, own
 
 _active = threading.local()
@@ -186,6 +188,8 @@ def out_of_cells(x: object) -> object:
     """A result with the arrays' current values, and ordinary containers."""
     if isinstance(x, Cell):
         return Expr(x.value)
+    if has_stretch(x):
+        growing.expand(x, "returning")
     x = thaw(x)
     if type(x) is list:
         return [out_of_cells(e) for e in x]

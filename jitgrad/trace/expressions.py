@@ -9,12 +9,13 @@ import types
 import numpy as np
 
 from jitgrad.ops.symbolic import Expr, current
-from jitgrad.trace import attributes
+from jitgrad.trace import attributes, growing
 from jitgrad.trace.arrays import as_array, holds_expr
 from jitgrad.trace.calls import call, make_function, outside_items
 from jitgrad.trace.frame import Frame, evaluate, expression
 from jitgrad.trace.journal import check_stateful
 from jitgrad.trace.relied import is_fixed
+from jitgrad.trace.stretch import has_stretch
 from jitgrad.trace.values import own
 
 _BINARY = {
@@ -87,6 +88,8 @@ def binary(frame: Frame, node: ast.BinOp) -> object:
 def operate(frame: Frame, entry: tuple, left: object, right: object) -> object:
     """`left op right`; operators that a class of the user defines are evaluated."""
     function, forward, backward = entry
+    if (has_stretch(left) or has_stretch(right)) and (isinstance(left, Expr) or isinstance(right, Expr)):
+        left, right = growing.with_arrays((left, right))
     left_array, right_array = isinstance(left, Expr), isinstance(right, Expr)
     if left_array or right_array:
         if left_array and isinstance(right, list | tuple) and holds_expr(right):
@@ -126,6 +129,7 @@ def user_method(frame: Frame, obj: object, name: str) -> types.FunctionType | No
 def unary(frame: Frame, node: ast.UnaryOp) -> object:
     x = evaluate(frame, node.operand)
     at(frame, node)
+    x = growing.count_of(x) if isinstance(node.op, ast.Not) and has_stretch(x) else x
     if isinstance(node.op, ast.Not):
         return own(np.logical_not(x)) if is_run_time(frame, x) else not truth(frame, node, x, "`not`")
     function, dunder = UNARY[type(node.op)]
@@ -140,6 +144,7 @@ def is_run_time(frame: Frame, x: object) -> bool:
 
 def truth(frame: Frame, node: ast.AST, x: object, use: str) -> bool:
     """The truth of a value where it must be known while tracing."""
+    x = growing.count_of(x) if has_stretch(x) else x
     if isinstance(x, Expr):
         if x.ndim and not all(isinstance(n, int) and n == 1 for n in x.type.shape):
             raise ValueError(
@@ -166,6 +171,9 @@ def compared(frame: Frame, op: ast.cmpop, left: object, right: object) -> object
     """One comparison."""
     if isinstance(op, ast.Is | ast.IsNot):
         return (left is right) is isinstance(op, ast.Is)
+    for side in (left, right):
+        if has_stretch(side) and not isinstance(left if side is right else right, Expr):
+            growing.expand(side, "a comparison")
     if isinstance(op, ast.In | ast.NotIn):
         return _contains(frame, right, left) is isinstance(op, ast.In)
     if isinstance(left, list | tuple) and type(left) is type(right) and isinstance(op, ast.Eq | ast.NotEq):
@@ -224,6 +232,9 @@ def call_(frame: Frame, node: ast.Call) -> object:
 
 def iterate(frame: Frame, node: ast.AST, x: object):
     """The items of what is unpacked, or of a loop that is unrolled."""
+    if has_stretch(x):
+        at(frame, node)
+        growing.expand(x, "unpacking, or a comprehension,")
     if isinstance(x, Expr) and x.ndim and not isinstance(x.type.shape[0], int):
         at(frame, node)
         frame.trace.demand(

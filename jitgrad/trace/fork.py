@@ -15,6 +15,7 @@ from jitgrad.ops.control import error_class, require
 from jitgrad.ops.flow import if_
 from jitgrad.ops.symbolic import Expr, building, current
 from jitgrad.trace.aliases import Alias, Undecided
+from jitgrad.trace.growth import InBranch
 from jitgrad.trace.images import Fixed, Image
 from jitgrad.trace.liveness import has_functions
 from jitgrad.trace.merge import Differs, Joiner, Slot, Spec, argument, built, shared
@@ -112,7 +113,7 @@ class _Merge:
         self.returns = [not has_functions(self.running) and after.returns(side.results) for side in self.sides]
         self.where = f"is {{}} or {{}}, depending on the branch taken in line {current().loc.line}"
         self.argument = static_argument(condition.value, trace.hidden_values())
-        self.joiner = Joiner((a.region,), (b.region,))
+        self.joiner = Joiner((a.region,), (b.region,), InBranch(self.argument))
 
     def result(self) -> tuple:
         a, b = self.sides
@@ -162,7 +163,7 @@ class _Merge:
         """Add the node; what gives numbers and arrays for its results. `held` are those that names have."""
         outs = self._emit()
         arrays = [s for s in self.joiner.slots if s.type.shape and s not in elements]
-        aliased = shared(arrays, 0) | shared(arrays, 1)
+        aliased = set().union(*(shared(arrays, k, held.values()) for k, held in enumerate(self.joiner.held)))
         uses = [self._uses(side, arrays) for side in (0, 1)]
 
         def make(slot: Slot) -> object:

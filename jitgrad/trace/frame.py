@@ -55,6 +55,7 @@ class Trace:
         self.depth = 0
         self.frames: list[Frame] = []  # of the functions that are running
         self.handlers = 0  # `try` statements that are running
+        self.selecting = 0  # loops that are running which can't be unrolled, but need items of lists
         self.sealed: dict[int, object] = {}
         self.solutions: dict[tuple, object] = {}  # what is known of loops from tracing them before
         self.recursions: object = None  # functions of the program (`trace.recursion`)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -11,19 +12,18 @@ from jitgrad.ir.types import Type
 from jitgrad.ops.brackets import checked_number
 from jitgrad.ops.control import require
 from jitgrad.ops.registry import FUNCTIONS, METHODS
-from jitgrad.ops.slices import slice_bounds
 from jitgrad.ops.symbolic import Expr, NeedStatic, as_arg
 from jitgrad.trace.aliases import Alias
 from jitgrad.trace.math_names import weak
 from jitgrad.trace.merge import Differs, Joiner
-from jitgrad.trace.stretch import Layout, Stretch, Ungrown, has_stretch, leaves_of
+from jitgrad.trace.stretch import Layout, Origin, Stretch, Ungrown, has_stretch, leaves_of, total
 from jitgrad.trace.values import Cell, own, refuse
 
 _MIXED = (
     "the items of a list whose length is known at run time only have to be numbers or arrays of one type and shape, or "
     "tuples of them"
 )
-_STALE = (
+STALE = (
     "an array in a list whose length is known at run time only has been written to since it was appended; append a "
     "copy (`.copy()`)"
 )
@@ -73,19 +73,6 @@ def bound_of(segments: Sequence) -> int | Expr:
     return total(s.capacity if isinstance(s, Stretch) else 1 for s in segments)
 
 
-def total(numbers) -> int | Expr:
-    """The sum of lengths."""
-    known, result = 0, None
-    for n in numbers:
-        if isinstance(n, Expr):
-            result = n if result is None else result + n
-        else:
-            known += n
-    if result is None:
-        return known
-    return result + known if known else result
-
-
 def count_of(segments: Sequence) -> int | Expr:
     """How many items there are."""
     return total(s.count if isinstance(s, Stretch) else 1 for s in segments)
@@ -109,7 +96,7 @@ def extended(stretch: Stretch, segments: Sequence) -> Stretch:
 def grown(stretch: Stretch, segments: Sequence) -> Stretch:
     """One that a running loop has reserved room for, with more items."""
     growth = total((stretch.growth, bound_of(segments)))
-    stretch.owner.growth.append(growth)
+    stretch.origin.growth.append(growth)
     return replace(extended(stretch, segments), growth=growth)
 
 
@@ -119,13 +106,17 @@ def gathered(segments: Sequence, layout: Layout, capacity: int | Expr) -> Stretc
     if isinstance(first, Stretch) and not rest and first.layout == layout and first.capacity is capacity:
         return first
     argument = next((s.argument for s in segments if isinstance(s, Stretch) and s.argument is not None), None)
-    return extended(Stretch(layout, 0, layout.buffers(capacity), argument=argument), segments)
+    origin, growth = Origin(), bound_of(segments)
+    if isinstance(first, Stretch) and not first.origin.has_room:
+        origin, growth = first.origin, total((first.growth, bound_of(rest)))
+    new = Stretch(layout, 0, layout.buffers(capacity), origin, growth=growth, argument=argument)
+    return extended(new, segments)
 
 
 def can_extend(segments: Sequence, layout: Layout) -> bool:
     """Whether the first segment has room for the others."""
     first = segments[0] if segments else None
-    return isinstance(first, Stretch) and first.owner is not None and first.layout == layout
+    return isinstance(first, Stretch) and first.origin.has_room and first.layout == layout
 
 
 def settled(x: Sequence) -> Stretch:
@@ -140,7 +131,7 @@ def settled(x: Sequence) -> Stretch:
             stretch = gathered(segments, layout, bound_of(segments))
         stretch = stretch.rebuilt(stretch.parts())
     if stretch.is_stale():
-        refuse(_STALE)
+        refuse(STALE)
     if isinstance(x, list):
         x[:] = [stretch]
     return stretch
@@ -177,6 +168,14 @@ def load(x: Sequence, index: object) -> object:
     return item(stretch, checked_number(index, stretch.count, 0))
 
 
+def select(x: Sequence, index: Expr) -> object:
+    """`x[index]` of a list whose items are known one by one: by value."""
+    if not x:
+        raise IndexError("list index out of range")
+    stretch = gathered(x, _layout_for_all(x), len(x))
+    return item(stretch.rebuilt(stretch.parts()), checked_number(index, len(x), 0))
+
+
 def _known_place(x: Sequence, index: object) -> int | None:
     """Where in a list an item is that is known by itself."""
     if not isinstance(index, int):
@@ -188,13 +187,10 @@ def _known_place(x: Sequence, index: object) -> int | None:
 
 def _sliced(x: Sequence, index: slice) -> Sequence:
     stretch = settled(x)
-    start, count, step = slice_bounds(index, stretch.count)
-    everything = slice(None)
-    whole = index == everything
     arrays = [stretch.array(k) for k in range(len(stretch.buffers))]
-    buffers = arrays if whole else [METHODS["__getitem__"](a, index) for a in arrays]
+    buffers = [METHODS["__getitem__"](a, index) for a in arrays]
     part = Stretch(
-        stretch.layout, buffers[0].shape[0], tuple(buffers), stretch.held, argument=stretch.argument
+        stretch.layout, buffers[0].shape[0], tuple(buffers), Origin(), stretch.held, argument=stretch.argument
     )
     return type(x)([part])
 
@@ -254,11 +250,36 @@ def pop(x: list) -> object:
     stretch = settled(x)
     require(stretch.count > 0, "IndexError: pop from empty list")
     last = stretch.count - 1
-    x[:] = [replace(stretch, count=last, full=False)]
+    x[:] = [replace(stretch, count=last, growth=total((stretch.growth, -1)), full=False)]
     return item(stretch, last)
 
 
-METHODS_AS_THEY_ARE = frozenset(("append", "extend", "copy", "clear"))
+def put_together(function: object, x: Sequence, axis: int = 0) -> Expr | None:
+    """`np.stack(x)` and the like; None for a function that isn't known."""
+    values = array_of(x)
+    if function is np.stack:
+        return values if axis == 0 else FUNCTIONS[np.moveaxis](values, 0, axis)
+    if function is np.vstack and values.ndim < 3:
+        return values if values.ndim == 2 else METHODS["reshape"](values, (-1, 1))
+    if function is np.hstack and values.ndim < 3:
+        return METHODS["reshape"](values, (-1,))
+    if function in (np.concatenate, np.vstack) and axis == 0:
+        if values.ndim == 1:
+            raise ValueError("zero-dimensional arrays cannot be concatenated")
+        return METHODS["reshape"](values, (-1, *values.shape[2:]))
+    return None
+
+
+def with_arrays(args: tuple) -> tuple:
+    """Arguments of a NumPy function, with arrays for such lists."""
+    return tuple(array_of(x) if has_stretch(x) else x for x in args)
+
+
+def takes_stretches(function: object) -> bool:
+    """Whether a function of Python's works on segments as it does on items."""
+    if isinstance(function, types.BuiltinMethodType) and isinstance(function.__self__, list):
+        return function.__name__ in ("append", "extend", "copy", "clear")
+    return function in (list, tuple, print, repr, str, id)
 
 
 def expand(x: object, use: str) -> None:

@@ -9,8 +9,10 @@ import numpy as np
 from jitgrad.ops.control import require
 from jitgrad.ops.shape import greatest, least
 from jitgrad.ops.symbolic import Expr, NeedStatic, current
+from jitgrad.trace import growing
 from jitgrad.trace.builtin_names import builtin
-from jitgrad.trace.values import own
+from jitgrad.trace.stretch import has_stretch
+from jitgrad.trace.values import own, refuse
 
 
 class Items:
@@ -77,15 +79,29 @@ def items_of(frame, x: object) -> Items | None:
         return x
     if isinstance(x, range):
         return Items(len(x), lambda k: x[k] if isinstance(k, int) else _affine(x.start, k, x.step))
+    if has_stretch(x):
+        return _of_list(x)
     if isinstance(x, Expr) and x.ndim:
         known = frame.trace.known(x) if x.ndim == 1 else None
         return Items(x.shape[0], lambda k: known[k] if known is not None and isinstance(k, int) else own(x[k]))
     return None
 
 
+def _of_list(x: list | tuple) -> Items:
+    """The items of a list whose length is known at run time only."""
+    stretch = growing.settled(x)
+
+    def item(k: int | Expr) -> object:
+        if isinstance(x, list) and not (len(x) == 1 and x[0] is stretch):
+            refuse("a list is changed in the loop that runs over it; loop over a copy, or use `while` and an index")
+        return growing.item(stretch, k)
+
+    return Items(stretch.count, item)
+
+
 def _parts(frame, sources: tuple) -> list[Items] | None:
     """Several sources as `Items`, if one of them is; lists among them need their index while tracing."""
-    if not any(isinstance(s, Items | Expr) for s in sources):
+    if not any(isinstance(s, Items | Expr) or has_stretch(s) for s in sources):
         return None
     parts = []
     for source in sources:

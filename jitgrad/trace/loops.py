@@ -52,9 +52,21 @@ def for_statement(frame: Frame, node: ast.For) -> object:
             raise
         if known and items.count <= MANY:
             return _unrolled(frame, node, items)
-        if isinstance(error, NeedUnrolled):
-            frame.trace.settle(items.count, "the number of iterations of a loop")
+        if not isinstance(error, NeedUnrolled):
+            raise
+        with suppress(TraceError, UnsupportedError):
+            return _selecting(frame, node, items)
+        frame.trace.settle(items.count, "the number of iterations of a loop")
         raise
+
+
+def _selecting(frame: Frame, node: ast.For, items: Items) -> object:
+    """A loop whose body indexes lists, which can't be unrolled: the items are selected at run time."""
+    frame.trace.selecting += 1
+    try:
+        return _Loop(frame, node, items).signal()
+    finally:
+        frame.trace.selecting -= 1
 
 
 def _unrolled(frame: Frame, node: ast.For, items: Iterable) -> object:
@@ -149,8 +161,9 @@ class _Loop:
         test = None if self.items is not None else self._test
         runs = self.items is not None and isinstance(self.items.count, int)
         solver = Solver(
-            self.frame.trace, self._body, _NOT_LEFT, test, live_in(self.frame, self.node), id(self.node), runs
-        )
+            self.frame.trace, self._body, _NOT_LEFT, test, live_in(self.frame, self.node), id(self.node), runs,
+            None if self.items is None else self.items.count,
+        )  # fmt: skip
         self.loc = current().loc
         solution = solver.solve()
         current().loc = self.loc
@@ -186,7 +199,7 @@ class _Loop:
             block = Block((self._named_index(), *body.params), body.outcome.region.nodes, results, "body")
             attrs = {CHUNKED: True} if self.items.chunked else {}
             self._add(for_, (as_arg(self.items.count), *init), (block,), outs, attrs)
-        made = carry.put(dict(zip(carry.slots, outs, strict=True)), carry.after, trace)
+        made = carry.put(dict(zip(carry.slots, outs, strict=True)), trace, ended=True)
         for variable in solution.dead:
             variable.put(DEAD)
         breaks, returns, value = (built(spec, made.__getitem__, made) for spec in carry.results)

@@ -13,6 +13,7 @@ import numpy as np
 
 from jitgrad.ir.graph import Arg, Const, Value
 from jitgrad.ir.types import BOOL, FLOAT64, INT64, Type
+from jitgrad.ops.affine import ONE, Form, form_of
 from jitgrad.ops.control import require
 from jitgrad.ops.create import full
 from jitgrad.ops.registry import METHODS, UFUNCS
@@ -20,7 +21,7 @@ from jitgrad.ops.symbolic import Builder, Expr, as_arg, as_expr, current
 from jitgrad.trace.aliases import Maybe, Undecided
 from jitgrad.trace.images import Absent, Fixed, Image, Leaf, Opaque, Optional, Tree, is_plain, show
 from jitgrad.trace.journal import MISSING
-from jitgrad.trace.static import depends
+from jitgrad.trace.static import depends, producer
 from jitgrad.trace.stretch import Stretch
 from jitgrad.trace.structure import rebuilt
 from jitgrad.trace.values import Cell
@@ -216,7 +217,18 @@ class Joiner:
             if sees and any(region.knows_equal(n, m) for region in (*regions, current())):
                 return k
         # They may well be the same, as those of a square matrix; that is checked.
-        return n if all(visible) and not depends(n, m) and not depends(m, n) else None
+        return n if all(visible) and not _is_other(n, m) else None
+
+
+def _is_other(n: int | Value, m: int | Value) -> bool:
+    """Whether two lengths differ for certain, or as soon as something else isn't empty."""
+    args = (x if isinstance(x, Value) else Const.of(x) for x in (n, m))
+    a, b = (form_of(arg, producer, lambda value: Form({value: 1})) for arg in args)
+    difference = a - b
+    depend = any(isinstance(x, Value) and isinstance(y, Value) and depends(x, y) for x, y in ((n, m), (m, n)))
+    if not difference.keys() - {ONE}:
+        return bool(difference)
+    return depend and len({c > 0 for c in difference.values()}) == 1
 
 
 def is_growing(a: Tree, b: Tree) -> bool:

@@ -16,6 +16,7 @@ from jitgrad.ops.brackets import parse_index
 from jitgrad.ops.index import add_at
 from jitgrad.ops.registry import FUNCTIONS, METHODS, UFUNCS, lookup, misfit
 from jitgrad.ops.symbolic import Expr, current
+from jitgrad.trace import growing
 from jitgrad.trace.arrays import array_from, as_array, astype, holds_expr, is_of
 from jitgrad.trace.creation import CREATION, concrete, own_all
 from jitgrad.trace.static import fold
@@ -35,6 +36,13 @@ def is_numpy(function: object) -> bool:
 
 def call(function, args: tuple, kwargs: dict) -> object:
     """Call a NumPy function or ufunc with traced values among the arguments, or to make an array."""
+    if args and function in _SEQUENCES and growing.has_stretch(args[0]):
+        joined = growing.put_together(function, *args, **kwargs)
+        if joined is not None:
+            return own(joined)
+        growing.expand(args[0], f"np.{function.__name__}")
+    elif any(map(growing.has_stretch, args)):
+        args = growing.with_arrays(args)
     handler = INTERCEPTED.get(function) if getattr(function, "__hash__", None) else None
     if handler is not None:
         return own(handler(*args, **kwargs))

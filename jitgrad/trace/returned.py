@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from jitgrad.ir.graph import Arg, Const, Value
+from jitgrad.ir.graph import Arg, Block, Const, Value
 from jitgrad.ir.types import INT64, Type
-from jitgrad.ops.symbolic import Expr, as_expr
+from jitgrad.ops.flow import call_, for_, if_, while_
+from jitgrad.ops.index import add_at, setitem
+from jitgrad.ops.symbolic import Expr, as_expr, current
 from jitgrad.trace.aliases import Alias
 from jitgrad.trace.arguments import Arguments, Parameters
 from jitgrad.trace.images import Leaf, is_plain
@@ -62,13 +64,28 @@ class Returned:
         if self.parameters.is_outer(x):
             return "fixed", x
         if isinstance(x, Expr):
-            fresh = isinstance(x, Cell) and not isinstance(x, Alias) and x.root() is x
+            fresh = isinstance(x, Cell) and not isinstance(x, Alias) and x.root() is x and self._is_new(x.value)
             return "leaf", self._leaf(x.value, fresh or not x.ndim, self._outer_root(x))
         if isinstance(x, bool | int | float) or hasattr(x, "dtype"):
             return "leaf", self._leaf(Const.of(x), fresh=True)
         if has_parts(x) and not isinstance(x, type):
             return "container", x, {k: self._tree(v) for k, v in parts(x).items()}
         return "fixed", x
+
+    def _is_new(self, value: Arg) -> bool:
+        """Whether an array was made in the function, whichever way it went: it is no argument, and no call's result."""
+        makers = {o: node for node in Block((), current().nodes, ()).walk() for o in node.outs}
+        stack = [value]
+        while stack:
+            array = stack.pop()
+            node = makers.get(array)
+            if node is None or node.op in (call_, for_, while_):
+                return False
+            if node.op is if_:
+                stack += [region.results[node.outs.index(array)] for region in node.regions]
+            elif node.op in (setitem, add_at):
+                stack.append(node.args[0])
+        return True
 
     def _outer_root(self, x: Expr) -> Cell | None:
         """The array around the function that this one is a part of."""

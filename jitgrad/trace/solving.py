@@ -12,13 +12,16 @@ from dataclasses import dataclass
 
 from jitgrad.errors import TraceError
 from jitgrad.ir.graph import Value
-from jitgrad.ops.symbolic import current
+from jitgrad.ops.symbolic import Expr, current
 from jitgrad.trace.aliases import Undecided
 from jitgrad.trace.carries import Carry, ghost
+from jitgrad.trace.growing import STALE
+from jitgrad.trace.growth import InLoop
 from jitgrad.trace.images import Fixed, Image, Imager, Leaf
 from jitgrad.trace.journal import Region
 from jitgrad.trace.merge import Differs, Joiner, Slot, Spec
 from jitgrad.trace.regions import Contents, Elements, Outcome, Place, State, Variable, explore, joined
+from jitgrad.trace.static import static_argument
 from jitgrad.trace.values import Cell
 
 _TRIES = 10
@@ -73,6 +76,7 @@ class Solver:
         is_live: whether a variable may be read in a later iteration, or after the loop.
         key: what tells the loop from others.
         runs: there is at least one iteration.
+        most: how many iterations there can be; None if that isn't known.
     """
 
     def __init__(
@@ -84,12 +88,15 @@ class Solver:
         is_live: Callable[[Variable], bool],
         key: object,
         runs: bool,
+        most: int | Expr | None,
     ):
         self.trace, self.body, self.starts, self.test = trace, body, starts, test
         self.is_live, self.runs = is_live, runs
         self.key = (key, tuple(id(frame.node) for frame in trace.frames))
         self.loc = current().loc
         self.where = f"changes from {{}} to {{}} in the loop in line {self.loc.line}"
+        argument = static_argument(most.value, trace.hidden_values()) if isinstance(most, Expr) else None
+        self.grow = InLoop(most, argument)
         self.state = State.of(trace)
         self.entry = Imager()
 
@@ -134,7 +141,7 @@ class Solver:
 
         def within(region: Region) -> tuple:
             region.own(params)
-            made = carry.put(dict(zip(carry.slots, params, strict=True)), carry.inside, self.trace)
+            made = carry.put(dict(zip(carry.slots, params, strict=True)), self.trace)
             objects.extend(made[slot] for slot in carry.slots)
             return build(region)
 
@@ -153,11 +160,14 @@ class Solver:
             else:
                 places.setdefault(key, place)
         regions = [part.outcome.region for part in (test, body) if part is not None]
-        joiner = Joiner(second=regions)
+        joiner = Joiner(second=regions, grow=self.grow)
+        self.grow.leaves_early = any(map(_differ, self.starts, body.outcome.results))
         order = sorted(places.values(), key=lambda p: (Elements, Contents, Variable).index(type(p)))
         specs = [(place, self._join(joiner, place, body.outcome)) for place in order]
         results = [self._join_result(joiner, *pair) for pair in zip(self.starts, body.outcome.results, strict=True)]
-        return Carry(specs, results, joiner.slots, self.state, regions, self.runs), dead
+        if any(isinstance(place, Elements) and id(place.cell) in held for held in joiner.held for place, _ in specs):
+            raise self._error(STALE)
+        return Carry(specs, results, joiner.slots, self.state, regions, self.runs, joiner.held[1]), dead
 
     def _join(self, joiner: Joiner, place: Place, outcome: Outcome) -> Spec:
         entry = place.image(self.entry)
@@ -201,6 +211,11 @@ class Solver:
         if kind is Elements:
             return Elements(x.root()) if isinstance(x, Cell) else None
         return Contents(x) if id(x) in self.state.containers else None
+
+
+def _differ(start: Image, end: Image) -> bool:
+    """Whether a number isn't what it was at the start."""
+    return isinstance(start, Leaf) and not (isinstance(end, Leaf) and end.arg == start.arg)
 
 
 def _name_in(frame, place: Place) -> str | None:

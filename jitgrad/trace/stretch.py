@@ -1,11 +1,12 @@
 """Items of a list whose number is known at run time only.
 
-They stand in a Python list as one `Stretch`, so that appending, copying and adding lists work as they are; whatever looks
-at the items goes through `jitgrad.trace.growing`. Numbers and arrays of the items are kept in buffers, by value.
+They stand in a Python list as one `Stretch`, so that appending, copying and adding lists work as they are; whatever
+looks at the items goes through `jitgrad.trace.growing`. Numbers and arrays of the items are in buffers, by value.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,14 +25,16 @@ class Ungrown(Exception):
     """An item that can't be kept in buffers."""
 
 
-class Owner:
-    """A loop which carries a stretch, and has made its buffers long enough for what the body appends.
+class Origin:
+    """Where a stretch comes from: from the beginning of a running loop's iteration, or from where it was made.
 
     Attributes:
-        growth: by how much the stretch has grown in an iteration: the most wherever it was used.
+        has_room: the loop has made the buffers long enough for what its body appends.
+        growth: by how much the stretch has grown since, wherever it was used.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, has_room: bool = False):
+        self.has_room = has_room
         self.growth: list[int | Expr] = []
 
 
@@ -75,8 +78,7 @@ class Stretch:
         layout: what an item is.
         buffers: for each number or array of an item, its values along the first axis.
         held: the arrays that were put in, with their stamps: once written to, in NumPy they would have changed here.
-        owner: the loop that has reserved room in the buffers, if it is running; `growth` is by how many items there
-            can be more, at most, than when its iteration began.
+        origin: where it comes from; there can be `growth` items more than there were, at most.
         argument: an int argument which, made static, makes the number of items known.
         full: the buffers end with the last item.
     """
@@ -84,8 +86,8 @@ class Stretch:
     layout: Layout
     count: int | Expr
     buffers: tuple[Expr, ...]
+    origin: Origin
     held: tuple[tuple[object, int | None], ...] = ()
-    owner: Owner | None = None
     growth: int | Expr = 0
     argument: Value | None = None
     full: bool = False
@@ -148,7 +150,7 @@ class Stretch:
             operands = [operands[0], other.capacity, *operands[1:]]
             pattern = (("slice", 0, 1, 1, None), *((kind, a + 1, b + 1, *rest) for kind, a, b, *rest in pattern[1:]))
             buffers.append(setitem(buffer, more, *operands, pattern=pattern))
-        return replace(self, buffers=tuple(buffers), count=self.count + other.count)
+        return replace(self, buffers=tuple(buffers), count=total((self.count, other.count)))
 
 
 def _place(buffer: Expr, k: int | Expr) -> tuple[tuple, list]:
@@ -163,6 +165,19 @@ def is_same(a: object, b: object) -> bool:
     if isinstance(a, Expr) or isinstance(b, Expr):
         return isinstance(a, Expr) and isinstance(b, Expr) and a.value is b.value
     return a == b
+
+
+def total(numbers: Iterable[int | Expr]) -> int | Expr:
+    """The sum of lengths."""
+    known, result = 0, None
+    for n in numbers:
+        if isinstance(n, Expr):
+            result = n if result is None else result + n
+        else:
+            known += n
+    if result is None:
+        return known
+    return result + known if known else result
 
 
 def has_stretch(x: object) -> bool:
