@@ -27,16 +27,16 @@ class SourceError(JitgradError, SyntaxError):
 class TraceError(SourceError):
     """The function does something that can't become part of a compiled graph.
 
-    Cause: a branch or loop over a value that is only known at run time, a random generator called inside the
-    function, the mutation of an object that existed before the call, source code that can't be found, ...
+    Cause: a loop whose variable changes its type or shape, a branch that makes a name a number or a string, a random
+    generator called inside the function, the mutation of an object that existed before the call, source code that can't
+    be found, ...
 
         @grad
         def f(x):
-            if x > 0:           # x is a run-time value
-                return x
-            return 0.0 * x
+            y = None if x > 0 else 2.0 * x
+            return y * x        # y is known to be a number or `None` at run time only
 
-    Way out: the message's last sentence says it; here `np.where(x > 0, x, 0.0 * x)`.
+    Way out: the message's last sentence says it; here `y = 0.0 if x > 0 else 2.0 * x`.
     """
 
 

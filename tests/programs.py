@@ -22,6 +22,7 @@ from feeding import close, copied, direction, inner, is_float, leaves, moved, sa
 from jitgrad.api.forward import Pushforward
 from jitgrad.api.reverse import Vjp
 from jitgrad.api.transforms import Gradient
+from jitgrad.errors import TraceError
 from jitgrad.testing import pullback_arrays, push_arrays, run_arrays
 
 ROWS, COLUMNS = 3, 4
@@ -29,6 +30,10 @@ KINDS = {"f": (), "v": (COLUMNS,), "m": (ROWS, COLUMNS)}
 LARGEST = 1e3  # programs that give larger numbers are not used, nor those that take more decisions
 DECISIONS = 5000
 STEPS = (1e-3, 1e-4, 1e-5)
+REFUSED = (  # what may be refused: the arrays that a name stands for, or that a view is of, depend on the run
+    "this array is written to, which in NumPy may be the same array as that of another name",
+    "this array may be the same as, or a view of",
+)
 
 UNARY = ["math.sin({})", "math.cos({})", "math.tanh({})", "math.exp(-{0} * {0})", "math.sqrt(1.3 + {0} * {0})", "-{}"]
 UNARY += ["abs({})", "1.0 / (1.7 + {0} * {0})", "np.arctan({})", "({}) ** 2", "0.6 * {}", "float({})"]
@@ -440,6 +445,10 @@ class Invalid(Exception):
     """A program that can't be used: it fails in plain Python, or its numbers are too large."""
 
 
+class Refused(Invalid):
+    """A program that the library refuses, and may refuse."""
+
+
 class Program:
     """Functions as text, the last of which is `program`; and its arguments, by their names and the seed."""
 
@@ -547,6 +556,8 @@ def stage(name: str) -> Iterator[None]:
     except (Invalid, Finding):
         raise
     except Exception as error:  # whatever goes wrong is a finding
+        if isinstance(error, TraceError) and any(text in str(error) for text in REFUSED):
+            raise Refused(str(error)) from error
         raise Finding(name, error) from error
 
 

@@ -73,6 +73,17 @@ def program(f0, f1, v0, m0, n):
 """,
         seed=344,
     ),
+    "a loop over an array whose name is bound anew in it": Program(
+        """
+def program(f0, v0, n, k0):
+    for f10 in v0:
+        v0 += 0.5
+        f0 *= f10
+        v0 = np.zeros(4)
+    return f0, v0
+""",
+        seed=1040,
+    ),
 }
 
 
@@ -94,9 +105,44 @@ def test_compiled(seed):
     assert not reports, reports[0]
 
 
+# Right or refused: a name stands for a row of an array that is written to later.
+ALIASES = {
+    "a row that a loop before has left behind": Program(
+        """
+def program(f0, v0, v1, m0, n):
+    for i14 in range(3):
+        for i15 in range(n):
+            m0[i14, 1:] += v1[1:]
+        if n > 0:
+            for v19 in m0:
+                v1 = v19
+    return f0, v1
+""",
+        seed=1643,
+    ),
+}
+
+
+@pytest.mark.parametrize("program", ALIASES.values(), ids=ALIASES)
+def test_right_or_refused(program):
+    assert programs.finding(program) is None
+
+
 @pytest.mark.parametrize("program", KEPT.values(), ids=KEPT)
 def test_kept(program):
     programs.check(program, compiled=True, second=True)
+
+
+def test_few_programs_are_refused():
+    refused = 0
+    for seed in range(20_000, 20_100):
+        try:
+            programs.check(Program.written(seed, 4))
+        except programs.Refused:
+            refused += 1
+        except programs.Invalid:
+            continue
+    assert refused < 5
 
 
 def test_most_programs_prove_something():

@@ -616,3 +616,42 @@ def test_an_index_is_checked_in_each_call():
     assert np.isfinite(grad(f, argnums=1)(6, X)).all()
     with pytest.raises(IndexError, match=r"x\[n\]"):
         grad(f, argnums=1)(7, X)
+
+
+def swapped_pair(x, n):
+    def pair(a, k):
+        if k == 0:
+            return a, a
+        p, q = pair(a * 2.0, k - 1)
+        return q, p
+
+    a, b = pair(x, n)
+    return np.sum(a * b * b)
+
+
+def test_cotangents_that_are_results_of_the_call():
+    """The joint function can't take what it gives: the primal call has to stay."""
+    gradient = grad(swapped_pair)
+
+    def of_gradient(x, n):
+        return np.sum(np.sin(gradient(x, n)))
+
+    x = np.array([0.1, 0.2, 0.3])
+    steps = [(jit(of_gradient)(x + e, 3) - jit(of_gradient)(x - e, 3)) / 2e-6 for e in 1e-6 * np.eye(3)]
+    np.testing.assert_allclose(grad(of_gradient)(x, 3), steps, rtol=1e-6)
+
+
+def test_what_is_returned_may_be_the_argument():
+    def same(x, n):
+        def rec(a, k):
+            if k == 0:
+                return a
+            return rec(a, k - 1)
+
+        y = x.copy()
+        r = rec(y, n)
+        r[0] = 100.0
+        return np.sum(y)
+
+    with pytest.raises(TraceError, match="may be the same array"):
+        grad(same)(np.ones(3), 3)

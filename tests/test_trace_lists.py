@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 from test_trace_regions import agree
-from tracing import refused
+from tracing import Tracer, check, refused
+
+from jitgrad.ops.symbolic import NeedStatic
 
 V = np.array([1.0, -2.0, 3.0, 0.5, -0.25])
 W = np.array([0.5, 4.0, -1.0, 2.0, 1.5])
@@ -346,14 +348,111 @@ def test_what_lists_cannot_do():
             found.append(f)
         return len(found)
 
-    def contains(x):
+    def compares(x):
         found = []
         for v in x:
             found.append(v)
-        return 1.0 in found
+        return found == [1.0, 2.0]
 
     refused(endless, 9.0, match="`while`")
     refused(returned, V, match="returning needs the items")
     refused(mixed, V, match="list")
     refused(while_looping, V, match="changed in the loop|list")
-    refused(contains, V, match="comparison needs the items")
+    refused(compares, V, match="comparison needs the items")
+
+
+# Comprehensions.
+@case((V, W), (V[:0], W[:0]), (W[:2], V[:2]))
+def comprehensions(x, y):
+    n = len(x)
+    squares = [x[i] ** 2 for i in range(n)]
+    positive = [(a, b) for a, b in zip(x, y) if a > 0 if b > -2]
+    s = 0.0
+    for a, b in positive:
+        s += a * b
+    return np.array(squares), sum(x[i] * y[i] for i in range(n)), s, len(positive)
+
+
+@case((V, 0.5), (W, 5.0), (W[:2], -2.0), (V[:0], 1.0))
+def quantifiers(x, most):
+    return any(v > most for v in x), all(v < most for v in x)
+
+
+@case((V,), (W[:2],))
+def extrema_of_generators(x):
+    return max(v * v for v in x), min(abs(v) for v in x), sum((v for v in x if v > 0), 1.5)
+
+
+@case((A,), (A[:1],))
+def nested_comprehensions(a):
+    n, m = a.shape
+    flat = [a[i, j] * i for i in range(n) for j in range(m)]
+    rows = np.array([a[i] * 2 for i in range(n)])
+    return np.array(flat), rows, sum(a[i] for i in range(n)), sum(sum(v * k for k, v in enumerate(r)) for r in a)
+
+
+@case((V,), (W[:2],))
+def comprehension_reads_and_binds_outside(x):
+    k = 2.0
+    found = [(last := v * k) for v in x]
+    return np.array(found), last
+
+
+def test_what_needs_the_items_makes_an_argument_static():
+    def of_lists(x, n):
+        a, b = [[x * i, i] for i in range(n)]
+        return a[0] + b[0] * b[1]
+
+    def unpacked(x, n):
+        found = []
+        for i in range(n):
+            found.append(x * i)
+        a, b = found
+        return a + b
+
+    for f in (of_lists, unpacked):
+        with pytest.raises(NeedStatic):
+            Tracer(f, V, 2)
+        check(f, V, 2, static=(1,))
+
+
+# `in` and `match` on what is known at run time.
+@case((1, 2.0), (3, -1.0), (2, 0.0))
+def contained(k, x):
+    y = 0.0
+    if k in (1, 3):
+        y += x
+    if x not in [2.0, -1.0]:
+        y += 10.0
+    found = []
+    for i in range(k):
+        found.append(i)
+    if k - 1 in found and k in {1, 2}:
+        y += 100.0
+    return y
+
+
+@case((0, 2.0), (1, 2.0), (2, 2.0), (3, -2.0), (3, 2.0), (9, 2.0))
+def matched(k, x):
+    match k:
+        case 0:
+            return x
+        case 1 | 2:
+            y = x * 2
+        case 3 if x < 0:
+            y = x * 3
+        case n:
+            y = x * n
+    match (k, True):
+        case (3, True):
+            y += 1
+        case (1, flag):
+            y += 2 * flag
+        case _:
+            y += 0.5
+    match x > 0:
+        case True:
+            y *= 2
+        case False:
+            y *= 3
+    return y

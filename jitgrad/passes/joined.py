@@ -47,6 +47,8 @@ def in_order(nodes: Iterable[Node]) -> list[Node] | None:
     """The nodes in an order in which each comes after those that it depends on, else as they were; None if there is
     none."""
     nodes = list(nodes)
+    if any(arg in node.outs for node in nodes for arg in node.args):  # a call that would take what it gives
+        return None
     place = {out: k for k, node in enumerate(nodes) for out in node.outs}
     needs = [sorted({place[v] for v in _reads(node) if v in place and place[v] != k}) for k, node in enumerate(nodes)]
     out: list[Node] = []

@@ -9,9 +9,11 @@ from jitgrad.ir.graph import Arg, Const, Value
 from jitgrad.ir.types import Type
 from jitgrad.ops.shape import axis_length
 from jitgrad.ops.symbolic import Expr, current
+from jitgrad.trace.growing import expand
 from jitgrad.trace.images import is_plain
 from jitgrad.trace.journal import Region
 from jitgrad.trace.regions import State
+from jitgrad.trace.stretch import has_stretch
 from jitgrad.trace.structure import has_parts, parts, rebuilt
 from jitgrad.trace.values import Cell, View
 
@@ -64,6 +66,8 @@ class Arguments:
         if is_number(x) and (id(self.frame.node), path) not in self.static:
             return self._leaf(Const.of(x), x, path)
         if has_parts(x) and not isinstance(x, type) and not self.frame.trace.externals.is_outside(x):
+            if has_stretch(x):
+                expand(x, "a call of a function that calls itself")
             self.containers[id(x)] = x
             children = {k: self._tree(v, (*path, k)) for k, v in parts(x).items()}
             return "container", (x, children), (type(x), tuple((k, c[-1]) for k, c in children.items()))

@@ -120,8 +120,10 @@ def _complex(frame, *args, **kwargs):
 def _extremum(better, of_array):
     def handler(frame, *args, key=None, **kwargs):
         items = args[0] if len(args) == 1 else args
-        if has_stretch(items) and key is None:
+        if has_stretch(items) and key is None and not kwargs:
             return growing.extremum_of(items, of_array)
+        if has_stretch(items):
+            growing.expand(items, "a key or default of max() or min()")
         if isinstance(items, Expr) and items.ndim == 1 and key is None:
             return FUNCTIONS[of_array](plain(items))
         if key is None and len(args) == 1 and not isinstance(items, list | tuple):

@@ -25,7 +25,7 @@ from jitgrad.trace.numpy_names import is_numpy
 from jitgrad.trace.object_names import COPIES, check_native, dispatched
 from jitgrad.trace.relied import is_fixed
 from jitgrad.trace.source import TRACED, Source, source_of
-from jitgrad.trace.stretch import has_stretch
+from jitgrad.trace.stretch import LazyItems, has_stretch
 from jitgrad.trace.values import own, refuse
 
 
@@ -44,6 +44,11 @@ class Closure:
 def call(frame: Frame, function: object, args: tuple, kwargs: dict) -> object:
     """Call anything, as the traced function would."""
     trace = frame.trace
+    if args and isinstance(args[0], LazyItems):
+        is_done, result = args[0].given_to(None if kwargs else function, args[1:])
+        if is_done:
+            return result
+        args = (result, *args[1:])
     if isinstance(function, _BUILTIN) and (
         function in _ITERATING or getattr(function, "__module__", None) in ("itertools", "collections", "_collections")
     ):

@@ -11,7 +11,7 @@ import functools
 from collections.abc import Iterator
 from dataclasses import replace
 
-from jitgrad.errors import TraceError
+from jitgrad.errors import TraceError, UnsupportedError
 from jitgrad.ops.symbolic import Expr
 from jitgrad.trace.aliases import Pending
 from jitgrad.trace.evaluate import assign
@@ -19,6 +19,7 @@ from jitgrad.trace.exits import result_of
 from jitgrad.trace.expressions import at, iterate, truth
 from jitgrad.trace.frame import Frame, evaluate, expression, run
 from jitgrad.trace.items import items_of
+from jitgrad.trace.stretch import LazyItems
 
 
 def _inner(frame: Frame, node: ast.AST) -> Frame:
@@ -119,12 +120,16 @@ def _looped(frame: Frame, node: ast.AST, first: object, kind: str, start: object
     frame.trace.frames.append(inner)
     try:
         result = result_of(frame.trace, run(inner, list(_as_loop(node, kind))))
+    except (TraceError, UnsupportedError):
+        if kind == "list":
+            frame.trace.settle(items_of(frame, first).count, "a comprehension")
+        raise
     finally:
         frame.trace.frames.pop()
     return result.read("its value") if isinstance(result, Pending) else result
 
 
-class RunTimeGenerator:
+class RunTimeGenerator(LazyItems):
     """A generator expression whose number of rounds is known at run time only; it can be used once."""
 
     def __init__(self, frame: Frame, node: ast.GeneratorExp, first: object):

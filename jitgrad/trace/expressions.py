@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import operator
 import types
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -171,11 +172,14 @@ def compared(frame: Frame, op: ast.cmpop, left: object, right: object) -> object
     """One comparison."""
     if isinstance(op, ast.Is | ast.IsNot):
         return (left is right) is isinstance(op, ast.Is)
-    for side in (left, right):
-        if has_stretch(side) and not isinstance(left if side is right else right, Expr):
-            growing.expand(side, "a comparison")
     if isinstance(op, ast.In | ast.NotIn):
-        return _contains(frame, right, left) is isinstance(op, ast.In)
+        found = _contains(frame, right, left)
+        if isinstance(found, Expr):
+            return found if isinstance(op, ast.In) else np.logical_not(found)
+        return found is isinstance(op, ast.In)
+    for side, other in ((left, right), (right, left)):
+        if has_stretch(side) and not isinstance(other, Expr):
+            growing.expand(side, "a comparison")
     if isinstance(left, list | tuple) and type(left) is type(right) and isinstance(op, ast.Eq | ast.NotEq):
         return _equal(frame, left, right) is isinstance(op, ast.Eq)
     if isinstance(left, Expr) != isinstance(right, Expr):
@@ -194,7 +198,15 @@ def _equal(frame: Frame, left: object, right: object) -> bool:
     )
 
 
-def _contains(frame: Frame, container: object, item: object) -> bool:
+def _contains(frame: Frame, container: object, item: object) -> bool | Expr:
+    if has_stretch(container):
+        return np.any(growing.array_of(container) == item)
+    if isinstance(container, list | tuple | set | frozenset) and _is_asked_of_numbers(frame, container, item):
+        result: bool | Expr = False
+        for element in container:
+            equal = element is item or operate(frame, COMPARE[ast.Eq], item, element)
+            result = equal if result is False else np.logical_or(result, equal)
+        return result
     if isinstance(item, Expr) and not isinstance(container, Expr):
         if any(item is e for e in container if not isinstance(container, str)):
             return True
@@ -207,6 +219,14 @@ def _contains(frame: Frame, container: object, item: object) -> bool:
     if externals.is_outside(container) and not isinstance(container, type):
         externals.answer(operator.contains, container, item, found, f"{item!r} in {externals.path(container)}")
     return found
+
+
+def _is_asked_of_numbers(frame: Frame, container: Iterable, item: object) -> bool:
+    """Whether `in` compares numbers, of which some are known at run time only."""
+    numbers = [item, *container]
+    if not all(isinstance(x, int | float | np.number) or (isinstance(x, Expr) and not x.ndim) for x in numbers):
+        return False
+    return any(isinstance(x, Expr) and frame.trace.known(x) is None for x in numbers)
 
 
 @expression(ast.Call)

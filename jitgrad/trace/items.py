@@ -11,7 +11,7 @@ from jitgrad.ops.shape import greatest, least
 from jitgrad.ops.symbolic import Expr, NeedStatic, current
 from jitgrad.trace import growing
 from jitgrad.trace.builtin_names import builtin
-from jitgrad.trace.stretch import has_stretch
+from jitgrad.trace.stretch import LazyItems, has_stretch
 from jitgrad.trace.values import own, refuse
 
 
@@ -79,6 +79,8 @@ def items_of(frame, x: object) -> Items | None:
         return x
     if isinstance(x, range):
         return Items(len(x), lambda k: x[k] if isinstance(k, int) else _affine(x.start, k, x.step))
+    if isinstance(x, LazyItems):
+        return items_of(frame, x.listed())
     if has_stretch(x):
         return _of_list(x)
     if isinstance(x, Expr) and x.ndim:

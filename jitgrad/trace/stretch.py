@@ -160,6 +160,18 @@ def _place(buffer: Expr, k: int | Expr) -> tuple[tuple, list]:
     return (("at", 0), *rest), [k, *(m for n in lengths for m in (0, n))]
 
 
+class LazyItems:
+    """Items that are evaluated when they are used, by a loop."""
+
+    def listed(self) -> list:
+        """All of them."""
+        raise NotImplementedError
+
+    def given_to(self, function: object, rest: tuple) -> tuple[bool, object]:
+        """Whether `function` takes them one by one, with what it gives; or else all of them."""
+        return False, self.listed()
+
+
 def is_same(a: object, b: object) -> bool:
     """Whether two lengths are one."""
     if isinstance(a, Expr) or isinstance(b, Expr):
