@@ -63,6 +63,47 @@ def _cube(x):
     return np.sum(x**3)
 
 
+def cholesky(a):
+    n = a.shape[0]
+    c = np.zeros((n, n))
+    for i in range(n):
+        for j in range(i + 1):
+            s = a[i, j]
+            for k in range(j):
+                s -= c[i, k] * c[j, k]
+            if i == j:
+                c[i, i] = np.sqrt(s)
+            else:
+                c[i, j] = s / c[j, j]
+    return c
+
+
+def recurrence(w, x):
+    h = 0.0
+    for i in range(x.shape[0]):
+        h = np.tanh(w * h + x[i])
+        if h > 0.9:
+            break
+    return h
+
+
+def sum_of_losses(w, X, y):
+    total = 0.0
+    for i in range(X.shape[0]):
+        z = 0.0
+        for j in range(X.shape[1]):
+            z += X[i, j] * w[j]
+        total += np.log1p(np.exp(-y[i] * z))
+    return total
+
+
+CASES |= {
+    "cholesky": (grad(cholesky), (np.eye(3),)),
+    "recurrence": (grad(recurrence, argnums=(0, 1)), (0.5, X)),
+    "sum_of_losses": (value_and_grad(sum_of_losses), (np.ones(2), A, X)),
+}
+
+
 def text(name: str) -> str:
     function, args = CASES[name]
     parts = [f"# {form}\n\n{function.source(*args, form=form).strip()}\n" for form in ("numpy", "numba")]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from jitgrad.ad.checkpoints import in_chunks
+from jitgrad.ad.forward import name_after
 from jitgrad.ad.regions import active_captures, own_all, reach, without_checks
 from jitgrad.ad.residuals import Restored, restore
 from jitgrad.ad.stable import find_stable, with_rereads, without_rereads
@@ -85,6 +86,8 @@ def _reverse(sweep: Sweep, loop: Loop) -> None:
     outs = [loop.node.outs[k] for k in useful]
     start = [sweep.bars.get(x) for x in (*outs, *captures)]
     start = [zeros_like(Expr(x)) if s is None else s for s, x in zip(start, (*outs, *captures), strict=True)]
+    for s, x in zip(start, (*outs, *captures), strict=True):
+        name_after(s, x, "bar")
     masked = [x in sweep.masked for x in (*outs, *captures)]
     back, now_masked = _body_back(sweep, loop, useful, captures, start, masked, stored)
     state = restore(primal, back)

@@ -1,7 +1,7 @@
 """Lists that have another number of items after a branch, or after an iteration of a loop: made into stretches.
 
-A loop that appends gets buffers that are long enough for all its iterations: by how much a list grows in one is found by
-tracing the body, as everything else that the loop carries.
+A loop that appends gets buffers that are long enough for all its iterations: by how much a list grows in one is found
+by tracing the body, as everything else that the loop carries.
 """
 
 from __future__ import annotations

@@ -39,13 +39,20 @@ class Differs(Exception):
 
 @dataclass(eq=False, slots=True)
 class Slot:
-    """A number or array that differs at run time; a leaf is None where it isn't bound, and anything will do."""
+    """A number or array that differs at run time; a leaf is None where it isn't bound, and anything will do.
+
+    Attributes:
+        variable: the variable that has it, whose name it takes.
+    """
 
     type: Type
     leaves: tuple[Leaf | None, Leaf | None]
+    variable: str | None = None
 
     @property
     def name(self) -> str | None:
+        if self.variable is not None:
+            return self.variable
         return next((leaf.arg.name for leaf in self.leaves if leaf and isinstance(leaf.arg, Value)), None)
 
     def root(self, side: int) -> Cell | None:

@@ -21,9 +21,10 @@ from jitgrad.ops.symbolic import Expr, NeedStatic, building, current
 from jitgrad.trace.aliases import Undecided
 from jitgrad.trace.images import Fixed, Image, Imager, Leaf, Opaque
 from jitgrad.trace.journal import MISSING, Region, capturing_undone
-from jitgrad.trace.merge import Differs, Joiner, Spec
+from jitgrad.trace.merge import Differs, Joiner, Joint, Slot, Spec
 from jitgrad.trace.source import TRACED
 from jitgrad.trace.static import require_static
+from jitgrad.trace.stretch import Stretch
 from jitgrad.trace.structure import has_parts, is_mutable, parts, rebuilt, refill
 from jitgrad.trace.values import Cell
 
@@ -61,10 +62,10 @@ class Elements:
 
 
 class Contents:
-    """What a container holds."""
+    """What a container holds; `name` is a variable that has it, if there is one."""
 
-    def __init__(self, container: object):
-        self.container = container
+    def __init__(self, container: object, name: str | None = None):
+        self.container, self.name = container, name
         self.key = ("contents", id(container))
         self.words = f"a {type(container).__name__} that is changed here"
 
@@ -223,7 +224,7 @@ def explore(trace, build: Callable[[Region], tuple], state: State | None = None,
                 except NeedStatic as need:
                     require_static(need.value, need.use, trace.hidden_values())
                 outcome.results = [outcome.imager.image(x) for x in results]
-                outcome.changes = {p.key: (p, p.image(outcome.imager)) for p in _changed(region, state)}
+                outcome.changes = {p.key: (p, p.image(outcome.imager)) for p in _changed(region, state, trace)}
                 outcome.keep()
         except (JitgradError, NeedStatic):
             raise
@@ -237,16 +238,32 @@ def explore(trace, build: Callable[[Region], tuple], state: State | None = None,
     return outcome
 
 
-def _changed(region: Region, state: State) -> list[Place]:
+def _changed(region: Region, state: State, trace) -> list[Place]:
     """What a region has changed: arrays, containers, then variables."""
     places: list[Place] = [Elements(cell) for cell, value, _ in region.cells.values() if cell.value is not value]
-    places += map(Contents, state.changed())
+    places += [Contents(x, _name_of(x, trace)) for x in state.changed()]
     places += [
         Variable(frame, name)
         for frame, name, before in region.variables.values()
         if frame.vars.get(name, MISSING) is not before
     ]
     return places
+
+
+def _name_of(container: object, trace) -> str | None:
+    """A variable of a running function that a container is found by."""
+    names = (name for frame in reversed(trace.frames) for name, x in frame.vars.items() if x is container)
+    return next(names, None)
+
+
+def _take_name(spec: Spec, name: str | None) -> None:
+    """Name a slot after the variable that has it, and the buffers of a list that grows after the list."""
+    if isinstance(spec, Slot) and spec.variable is None:
+        spec.variable = name
+    stretch = spec.children.get(0) if isinstance(spec, Joint) and name is not None else None
+    if isinstance(stretch, Joint) and isinstance(stretch.things[0], Stretch):
+        for key, child in stretch.children.items():
+            _take_name(child, f"{name}_count" if key == "count" else name)
 
 
 def joined(joiner: Joiner, place: Place, a: Image, b: Image, where: str, argument=None) -> Spec:
@@ -256,7 +273,10 @@ def joined(joiner: Joiner, place: Place, a: Image, b: Image, where: str, argumen
         TraceError: the parts of a container differ.
     """
     try:
-        return joiner.join(a, b)
+        spec = joiner.join(a, b)
+        if not isinstance(place, Elements):
+            _take_name(spec, place.name)
+        return spec
     except Differs as differs:
         for image in (a, b):
             if isinstance(image, Opaque) and image.undecided is not None:

@@ -210,7 +210,7 @@ class Solver:
         x = frame.vars.get(name)
         if kind is Elements:
             return Elements(x.root()) if isinstance(x, Cell) else None
-        return Contents(x) if id(x) in self.state.containers else None
+        return Contents(x, name) if id(x) in self.state.containers else None
 
 
 def _differ(start: Image, end: Image) -> bool:
