@@ -102,18 +102,24 @@ class _Levels:
 
     def __init__(self, loop: Loop, steady: set[Value] = frozenset()):
         self.loop, self.steady = loop, steady
-        self.inside = {o for node in loop.body.walk() for o in node.outs} | {loop.index, *loop.params}
+        self.inside = {loop.index, *loop.params}
+        for node in loop.body.walk():
+            self.inside.update(node.outs, *(region.params for region in node.regions))
         self.indices: dict[Value, Node] = {loop.index: loop.node}
         self.makers: dict[Value, tuple[Node, Path]] = {}
         self._note(loop.body, ())
 
-    def _note(self, body: Block, path: Path) -> None:
+    def _note(self, body: Block, path: Path, is_branch: bool = False) -> None:
+        """Note what is made in each iteration; what only a branch makes is not computed again."""
         for node in body.nodes:
-            self.makers.update((o, (node, path)) for o in node.outs)
-            self.inside.update(p for region in node.regions for p in region.params)
+            if not is_branch:
+                self.makers.update((o, (node, path)) for o in node.outs)
             if node.op is for_:
                 self.indices[node.regions[0].params[0]] = node
                 self._note(node.regions[0], (*path, node))
+            elif node.op is if_:
+                for region in node.regions:
+                    self._note(region, path, is_branch=True)
 
     def integers_of(self, arg: Arg) -> list[tuple[Value, Path]] | None:
         """What a value is computed of, each with the loops in which it is made.
