@@ -84,6 +84,22 @@ def program(f0, v0, n, k0):
 """,
         seed=1040,
     ),
+    "a triangular loop in the rest of a loop that may end": Program(
+        """
+def program(m0, n):
+    m = m0.copy()
+    s = 0
+    while s < 3:
+        if m[0, 0] > 5.4321:
+            break
+        for p in range(n):
+            for q in range(p, n):
+                m[q % 3, p % 3] = math.sin(m[p % 3, q % 3])
+        s += 1
+    return m[0, 0], m
+""",
+        seed=3,
+    ),
 }
 
 

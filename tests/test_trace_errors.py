@@ -358,7 +358,7 @@ def test_an_inner_function_does_not_write_outside():
 def test_a_call_outside_a_trace_is_unharmed():
     with building(Builder()):
         pass
-    assert over_a_range(A).tolist() == A.sum(axis=0).tolist()
+    assert over_a_range(A)[1].tolist() == A[1].tolist()
 
 
 def test_tracing_is_quick():

@@ -1,3 +1,4 @@
+# ruff: noqa: B905, B007, RUF005 - the functions are written as users write them
 """Tracing of lists that grow at run time, of comprehensions, and of what in-place updates read first."""
 
 import numpy as np
@@ -456,3 +457,98 @@ def matched(k, x):
         case False:
             y *= 3
     return y
+
+
+# Arrays that no name can reach any more.
+def scaled(v, x):
+    if x > 0:
+        v = v * 1
+    v *= 2
+    return v
+
+
+@case((V, 1.0), (V, -1.0))
+def held_by_a_dead_name(v, x):
+    v = v.copy()
+    return scaled(v, x)
+
+
+def test_arrays_of_live_names_of_callers_are_held():
+    def after(v, x):
+        w = v.copy()
+        y = scaled(w, x)
+        return y + w
+
+    def in_the_statement(v, x):
+        w = v.copy()
+        return scaled(w, x) + w
+
+    def in_a_loop(v, x):
+        w = v.copy()
+        for _ in range(6):
+            v = v + scaled(w, x)
+        return v
+
+    for f in (after, in_the_statement, in_a_loop):
+        refused(f, V, 1.0, match="may be the same array")
+
+
+def test_an_item_that_gets_a_name_stays_the_array_of_the_list():
+    def by_a_loop(x):
+        states = [np.zeros(3)]
+        h = np.ones(3)
+        for v in x:
+            states.append(np.ones(3) * v)
+            h = states[-1]
+        h[0] = 5.0
+        return np.array(states)
+
+    def by_a_branch(x):
+        states = []
+        for v in x:
+            states.append(np.ones(3) * v)
+        h = np.ones(3)
+        if x[0] > 0:
+            h = states[-1]
+        h[0] = 5.0
+        return np.array(states)
+
+    def of_an_array_from_before(x):
+        w = np.ones(3)
+        states = []
+        for v in x:
+            states.append(w)
+        h = np.ones(3)
+        for _ in x:
+            h = states[-1]
+        w[0] = 5.0
+        return h
+
+    def of_an_array_from_before_by_a_branch(x):
+        w = np.ones(3)
+        states = []
+        for v in x:
+            states.append(w)
+        h = np.ones(3)
+        if x[0] > 0:
+            h = states[-1]
+        w[0] = 5.0
+        return h
+
+    for f in (by_a_loop, by_a_branch):
+        refused(f, V, match="may be the same array")
+    for f in (of_an_array_from_before, of_an_array_from_before_by_a_branch):
+        refused(f, V, match="written to since")
+
+
+def test_names_of_what_loops_carry():
+    def f(xs, x):
+        h = x
+        states = []
+        for v in xs:
+            h = np.tanh(h + v)
+            states.append(h)
+        return np.array(states)
+
+    (loop,) = (n for n in agree(f, (V, 1.0)).builder.nodes if n.regions)
+    assert {p.name for p in loop.regions[0].params} == {"k", "h", "states", "states_count"}

@@ -33,6 +33,11 @@ class Alias(Cell):
         self._others = [(cell, cell.stamp()) for cell in others]
 
     @property
+    def others(self) -> list[Cell]:
+        """The arrays that it may be, or be a view of."""
+        return [cell for cell, _ in self._others]
+
+    @property
     def value(self) -> Value:
         for cell, stamp in self._others:
             if cell.stamp() != stamp:

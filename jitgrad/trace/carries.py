@@ -47,6 +47,7 @@ class Carry:
             first, last = self._first(slot), slot.root(1)
             # What the body is traced with first is replaced by params then.
             others = [last] if last is not None and last.builder not in regions and id(last) not in replaced else []
+            others += [cell for cell in slot.others(1) if cell.builder not in regions]
             if first or others or slot in inner:
                 self.inside[slot] = first + others
             if others or slot in inner or (first and not runs):
@@ -55,7 +56,8 @@ class Carry:
     def _first(self, slot: Slot) -> list[Cell]:
         """The array that a slot starts from, if another name has it, too."""
         root = slot.root(0)
-        return [root] if root is not None and self.state.uses[id(root)] > 1 else []
+        held = root is not None and self.state.uses[id(root)] > 1
+        return [*([root] if held else []), *slot.others(0)]
 
     def put(self, values: dict[Slot, Value], trace, ended: bool = False) -> dict[object, object]:
         """Give the places these values: those of a region's params, or of what the loop has ended with.

@@ -40,6 +40,6 @@ def _checkpoint(frame, items):
     found = items_of(frame, items)
     if found is None:
         return items
-    marked = Items(found.count, found.item)
+    marked = Items(found.count, found.item, found.sources)
     marked.chunked = True
     return marked

@@ -247,7 +247,11 @@ def call_(frame: Frame, node: ast.Call) -> object:
             raise TypeError(f"got multiple values for keyword argument {twice.pop()!r}")
         kwargs.update(new)
     at(frame, node)
-    return call(frame, function, tuple(args), kwargs)
+    before, frame.calling = frame.calling, node
+    try:
+        return call(frame, function, tuple(args), kwargs)
+    finally:
+        frame.calling = before
 
 
 def iterate(frame: Frame, node: ast.AST, x: object):

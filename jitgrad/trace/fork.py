@@ -172,6 +172,7 @@ class _Merge:
                 return Expr(out)
             outside = self._outside(slot)
             others = [root for side, root in outside if uses[side][id(root)] > (slot in held)]
+            others += [x for side in (0, 1) for x in slot.others(side) if x.builder not in self.regions]
             return Alias(out, others) if others or slot in aliased else Cell(out, before=[root for _, root in outside])
 
         return make

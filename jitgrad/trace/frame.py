@@ -120,12 +120,13 @@ class Frame:
         home: the builder that it was made in.
         node: what is evaluated in it.
         site: the line that called it.
+        running, calling: the statement that runs, and the call in it, if it is one that runs.
         identity: what tells its function apart from others (`recursion`).
     """
 
     __slots__ = (
-        "first", "function", "home", "identity", "is_class", "is_comprehension", "name", "node", "owner", "parent",
-        "scope", "site", "source", "trace", "vars",
+        "calling", "first", "function", "home", "identity", "is_class", "is_comprehension", "name", "node", "owner",
+        "parent", "running", "scope", "site", "source", "trace", "vars",
     )  # fmt: skip
 
     def __init__(self, trace: Trace, source: Source, scope: Scope, parent, function, name: str):
@@ -139,6 +140,8 @@ class Frame:
         self.home = current()
         self.node: ast.AST | None = None
         self.site = UNKNOWN
+        self.running: ast.stmt | None = None
+        self.calling: ast.Call | None = None
         self.identity: tuple = ()
 
     def loc(self, node: ast.AST) -> Loc:
@@ -241,6 +244,7 @@ def run(frame: Frame, body: list[ast.stmt]) -> object:
     """Run statements; the signal of a `return`, `break` or `continue`, or None."""
     for k, node in enumerate(body, start=1):
         current().loc = frame.source.loc(node, frame.name)
+        frame.running = node
         try:
             handler = STATEMENTS[type(node)]
         except KeyError:

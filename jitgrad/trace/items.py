@@ -21,13 +21,14 @@ class Items:
     Attributes:
         count: how many there are.
         item: gives the item of an index from 0 up.
+        sources: the arrays that the items are read from, as they are when an item is asked for.
         chunked: a loop over them is to keep less for its reverse, and run its body again for that.
     """
 
     chunked = False
 
-    def __init__(self, count: int | Expr, item: Callable[[int | Expr], object]):
-        self.count, self.item = count, item
+    def __init__(self, count: int | Expr, item: Callable[[int | Expr], object], sources: tuple = ()):
+        self.count, self.item, self.sources = count, item, sources
 
     def __iter__(self) -> Iterator:
         return (self.item(k) for k in range(len(self)))
@@ -85,7 +86,8 @@ def items_of(frame, x: object) -> Items | None:
         return _of_list(x)
     if isinstance(x, Expr) and x.ndim:
         known = frame.trace.known(x) if x.ndim == 1 else None
-        return Items(x.shape[0], lambda k: known[k] if known is not None and isinstance(k, int) else own(x[k]))
+        item = lambda k: known[k] if known is not None and isinstance(k, int) else own(x[k])  # noqa: E731
+        return Items(x.shape[0], item, (x,))
     return None
 
 
@@ -133,7 +135,7 @@ def _enumerate(frame, iterable, start=0):
     if parts is None:
         return enumerate(iterable, start)
     (items,) = parts
-    return Items(items.count, lambda k: (_affine(start, k, 1), items.item(k)))
+    return Items(items.count, lambda k: (_affine(start, k, 1), items.item(k)), items.sources)
 
 
 @builtin(zip)
@@ -146,7 +148,8 @@ def _zip(frame, *iterables, strict=False):
         if strict:
             require(np.equal(part.count, count), f"zip() argument {k} is shorter or longer than argument 1")
         count = count if _same(count, part.count) else least(count, part.count)
-    return Items(count, lambda k: tuple(part.item(k) for part in parts))
+    sources = tuple(x for part in parts for x in part.sources)
+    return Items(count, lambda k: tuple(part.item(k) for part in parts), sources)
 
 
 def _same(a: object, b: object) -> bool:
@@ -163,4 +166,4 @@ def _reversed(frame, sequence):
     if parts is None:
         return reversed(sequence)
     (items,) = parts
-    return Items(items.count, lambda k: items.item(items.count - 1 - k))
+    return Items(items.count, lambda k: items.item(items.count - 1 - k), items.sources)

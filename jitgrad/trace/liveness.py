@@ -6,6 +6,7 @@ import ast
 import functools
 from collections.abc import Callable, Iterable
 
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
@@ -17,6 +18,27 @@ def live_after(frame, node: ast.stmt) -> Callable[[object], bool]:
 def live_in(frame, node: ast.stmt) -> Callable[[object], bool]:
     """Whether a variable may be read when another iteration of a loop begins, or after the loop."""
     return _asking(frame, node, lambda found: found.heads)
+
+
+def live_during_call(frame) -> Callable[[str], bool]:
+    """Whether a variable of a function may be read once the call that is running in it has returned."""
+    if not isinstance(frame.node, ast.FunctionDef) or frame.calling is None:
+        return lambda name: True
+    found = _liveness(frame.node)
+    after, rest = found.after.get(frame.running), _read_besides(frame.running, frame.calling)
+    if found.everything or after is None or rest is None:
+        return lambda name: True
+    live = found.always | after | rest
+    return lambda name: name in live
+
+
+@functools.lru_cache(maxsize=512)
+def _read_besides(statement: ast.stmt, call: ast.Call) -> frozenset[str] | None:
+    """The names that are read in a statement, but not in a call; None if that may read names when it runs already."""
+    inside = set(ast.walk(call))
+    if any(isinstance(n, _COMPREHENSIONS) for n in inside):
+        return None
+    return frozenset(n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and n not in inside)
 
 
 def has_functions(frame) -> bool:

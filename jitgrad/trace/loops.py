@@ -42,6 +42,16 @@ def for_statement(frame: Frame, node: ast.For) -> object:
     items = items_of(frame, source)
     if items is None:
         return _unrolled(frame, node, iterate(frame, node.iter, source))
+    # The arrays that it runs over stay what they are, also when their names go to others in the body.
+    held = f"for in line {node.lineno}, column {node.col_offset}"
+    frame.vars[held] = items.sources
+    try:
+        return _for_items(frame, node, items)
+    finally:
+        frame.vars.pop(held, None)
+
+
+def _for_items(frame: Frame, node: ast.For, items: Items) -> object:
     known = isinstance(items.count, int)
     if known and items.count <= FEW:
         return _unrolled(frame, node, items)

@@ -18,7 +18,7 @@ from jitgrad.ops.control import require
 from jitgrad.ops.create import full
 from jitgrad.ops.registry import METHODS, UFUNCS
 from jitgrad.ops.symbolic import Builder, Expr, as_arg, as_expr, current
-from jitgrad.trace.aliases import Maybe, Undecided
+from jitgrad.trace.aliases import Alias, Maybe, Undecided
 from jitgrad.trace.images import Absent, Fixed, Image, Leaf, Opaque, Optional, Tree, is_plain, show
 from jitgrad.trace.journal import MISSING
 from jitgrad.trace.static import depends, producer
@@ -59,6 +59,11 @@ class Slot:
         """The cell that one of the leaves is, or is a view of."""
         leaf = self.leaves[side]
         return None if leaf is None or leaf.cell is None else leaf.cell.root()
+
+    def others(self, side: int) -> list[Cell]:
+        """The arrays that this one is known to be, perhaps, or to be a view of."""
+        root = self.root(side)
+        return root.others if isinstance(root, Alias) else []
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -340,7 +345,8 @@ def signature(spec: object, numbers: dict[Slot, int]) -> tuple:
 
 
 def shared(slots: Iterable[Slot], side: int, held: Collection[Cell] = ()) -> set[Slot]:
-    """The arrays that are, or are views of, an array that another slot has, too, or that is among `held`."""
+    """The arrays that are, or may be, an array or a view of it that another slot has, too, or that is among `held`."""
     roots = {slot: slot.root(side) for slot in slots}
-    uses = Counter(id(root) for root in (*roots.values(), *held) if root is not None)
-    return {slot for slot, root in roots.items() if root is not None and uses[id(root)] > 1}
+    others = [cell for slot in roots for cell in slot.others(side)]
+    uses = Counter(id(root) for root in (*roots.values(), *others, *held) if root is not None)
+    return {s for s, root in roots.items() if isinstance(root, Alias) or (root is not None and uses[id(root)] > 1)}

@@ -21,6 +21,7 @@ from jitgrad.ops.symbolic import Expr, NeedStatic, building, current
 from jitgrad.trace.aliases import Undecided
 from jitgrad.trace.images import Fixed, Image, Imager, Leaf, Opaque
 from jitgrad.trace.journal import MISSING, Region, capturing_undone
+from jitgrad.trace.liveness import live_during_call
 from jitgrad.trace.merge import Differs, Joiner, Joint, Slot, Spec
 from jitgrad.trace.source import TRACED
 from jitgrad.trace.static import require_static
@@ -123,7 +124,10 @@ class State:
     def visit_frame(self, frame, trace) -> None:
         while frame is not None and id(frame) not in self._seen:
             self._seen[id(frame)] = frame
-            self.visit_all(frame.vars.values(), trace)
+            is_live = live_during_call(frame) if frame is not trace.frames[-1] else None
+            for name, x in frame.vars.items():
+                if is_live is None or not isinstance(x, Cell) or is_live(name):
+                    self.visit(x, trace)
             frame = frame.parent
 
     @staticmethod
