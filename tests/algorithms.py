@@ -1462,7 +1462,12 @@ def stack_machine(x, program, depth):
 @algorithm(lambda rng: (apart(rng, 7) + 1.2, np.array([0, 0, 1, 2, 3, 1, 4]), np.array([1, 2, 2, 3, 4, 4, 0])))
 def spanning_tree(weight, left, right):
     """Kruskal's algorithm, with sets that are joined in an array of integers."""
-    order = np.argsort(weight)
+    order = np.arange(weight.size)
+    for k in range(1, weight.size):
+        j = k
+        while j > 0 and weight[order[j]] < weight[order[j - 1]]:
+            order[j - 1], order[j] = order[j], order[j - 1]
+            j -= 1
     parent = np.arange(5)
     total = 0.0
     for k in order:
