@@ -9,8 +9,6 @@ import programs
 import pytest
 from programs import Program
 
-from jitgrad.errors import TraceError
-
 pytestmark = pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")
 CHUNK = 50
 
@@ -153,7 +151,7 @@ def program(f0, v0, v1, m0, n):
 
 @pytest.mark.parametrize("program", UNDECIDED.values(), ids=UNDECIDED)
 def test_undecided(program):
-    with pytest.raises(TraceError, match="isn't known after it"):
+    with pytest.raises(programs.Finding, match="isn't known after it"):
         programs.check(program)
 
 
