@@ -27,20 +27,40 @@ class _Writes:
 
     def all_written(self) -> bool:
         version, versions = self.array, {self.array}
+        unread = False  # what is in it now may be anything, and must not be read any more
         for node in self.block.nodes:
             if not any(v in versions for v in used(node)):
                 continue
-            if version not in node.args or not self._writes_only(node, version, versions):
+            if version not in node.args:
+                return False
+            if self._fills_first(node, version, versions):
+                unread = True
+            elif not self._writes_only(node, version, versions):
                 return False
             version = node.outs[node.args[1:].index(version)] if node.op is for_ else node.out
             versions.add(version)
-            if self._joined():
+            if not unread and self._joined():
                 return True
-        return False
+        return unread and not any(r in versions for r in self.block.results)
+
+    def _fills_first(self, node: Node, version: Value, versions: set[Value]) -> bool:
+        """Whether each iteration of a loop writes the whole array before it reads any of it."""
+        if node.op is not for_ or not self._has_alone(node, version, versions):
+            return False
+        (body,) = node.regions
+        param = body.params[1 + node.args[1:].index(version)]
+        makers = self.makers | {o: n for n in body.nodes for o in n.outs}
+        inner = _Writes(Block(body.params, body.nodes, ()), param, makers)
+        return inner.all_written()
+
+    def _has_alone(self, node: Node, version: Value, versions: set[Value]) -> bool:
+        """Whether a node reads this version of the array at one place, and no other version."""
+        reads = list(used(node))
+        return reads.count(version) == 1 and not any(v in versions for v in reads if v is not version)
 
     def _writes_only(self, node: Node, version: Value, versions: set[Value]) -> bool:
         """Whether a node does nothing but write to the last version of the array."""
-        if list(used(node)).count(version) != 1 or any(v in versions for v in used(node) if v is not version):
+        if not self._has_alone(node, version, versions):
             return False
         if node.op is setitem and node.args[0] is version:
             return self._note(Access(node, node.args[2:], (), (), 0, self.block))

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
+from jitgrad.ops.symbolic import Expr
 from jitgrad.trace.builtin_names import builtin
 from jitgrad.trace.items import Items, items_of
 
 
-def checkpoint(items: Iterable) -> Iterable:
-    """What a long loop runs over, marked: its gradient keeps less, and runs the body of the loop once more.
+def checkpoint(what: Iterable | Callable) -> Iterable | Callable:
+    """Memory for time: what a long loop runs over, or a function, marked so that its gradient keeps less.
 
     A loop keeps for its gradient what its iterations change, once for each of `n` iterations. Over `checkpoint(items)`
     it keeps that for about `2 * sqrt(n)` of them: at the start of each of `sqrt(n)` chunks, and within the chunk at
-    hand (Griewank & Walther, Evaluating Derivatives, 2008, ch. 12). The gradient is the same but for rounding.
+    hand (Griewank & Walther, Evaluating Derivatives, 2008, ch. 12). Of `checkpoint(f)(x)` nothing is kept but `x`; `f`
+    runs once more when its gradient is due. The gradients are the same but for rounding.
 
     Args:
-        items: a range, an array, or an `enumerate` or `zip` of these.
+        what: a range, an array, or an `enumerate` or `zip` of these, that a loop runs over; or a function.
 
     Returns:
-        The same items. A loop that may be left by `break` or `return`, a loop over a Python container, and forward mode
-        ignore the mark.
+        The same items, or a function that gives the same. A loop that may be left by `break` or `return`, a loop over a
+        Python container, a function without Python source, and forward mode ignore the mark.
 
     Example:
         >>> from jitgrad import checkpoint, grad
@@ -32,14 +34,30 @@ def checkpoint(items: Iterable) -> Iterable:
         >>> print(f"{grad(amount)(1.0):.3f}")
         2.718
     """
-    return items
+    return what
 
 
 @builtin(checkpoint)
-def _checkpoint(frame, items):
-    found = items_of(frame, items)
+def _checkpoint(frame, what):
+    if callable(what) and not isinstance(what, Expr):
+        return _staying(frame, what)
+    found = items_of(frame, what)
     if found is None:
-        return items
+        return what
     marked = Items(found.count, found.item, found.sources)
     marked.chunked = True
     return marked
+
+
+def _staying(frame, function: Callable) -> Callable:
+    """The function, called as one of the program's own, which is run again for its gradient."""
+
+    def checkpointed(*args, **kwargs):
+        known = frame.trace.recursions
+        known.stays = True
+        try:
+            return frame.trace.call(frame, function, args, kwargs)
+        finally:
+            known.stays = False
+
+    return checkpointed

@@ -58,6 +58,7 @@ class Recursions:
         pending: those that are traced, but can't be called from outside before those around them are traced.
         known: those that may be called again.
         static: integer arguments, by function and name, that must be known while tracing.
+        stays: the next function that is called stays one, though it doesn't call itself.
     """
 
     places: frozenset[Place]
@@ -65,6 +66,7 @@ class Recursions:
     pending: list[Definition]
     known: dict[object, Definition]
     static: set[tuple[int, object]]
+    stays: bool = False
 
     def __init__(self, places: frozenset[Place] = frozenset()):
         self.places = places
@@ -75,7 +77,8 @@ def run(frame: Frame, body: Callable[[Frame], object]) -> object:
     """Run a function's body in its frame: evaluate it here, or call it, if it is one that calls itself."""
     trace, known = frame.trace, frame.trace.recursions
     frame.identity = _identity(frame)
-    active = any(d.frame.identity == frame.identity for d in known.active)
+    stays, known.stays = known.stays, False
+    active = stays or any(d.frame.identity == frame.identity for d in known.active)
     if active or (known.places and _place(frame) in known.places):
         return _call(frame, body)
     outermost = next((k for k, f in enumerate(trace.frames) if f.identity == frame.identity), None)
