@@ -4,6 +4,7 @@ As in `test_corpus`, the numbers are checked in the array form, which Python run
 the same.
 """
 
+import os
 import zlib
 from functools import lru_cache
 
@@ -117,7 +118,13 @@ def run_gradient(engine: Gradient, args: tuple, head: object) -> object:
     return entry, list(entry.program.unpack(results))
 
 
-@each
+# Compiling takes some seconds each. Every fourth is compiled each time, all of them with JITGRAD_TEST_ALL=1; that the
+# machine code computes what the array form does is tested op by op and region by region elsewhere.
+EVERY = 1 if os.environ.get("JITGRAD_TEST_ALL") else 4
+COMPILED, FORWARD = list(ALGORITHMS)[::EVERY], list(ALGORITHMS)[2 :: 2 * EVERY]
+
+
+@pytest.mark.parametrize("name", COMPILED)
 def test_compiled(name):
     """Value and gradient; other sizes and numbers of steps neither trace nor compile again."""
     cases = [Case(name, k) for k in range(len(ALGORITHMS[name].makes))]
@@ -133,9 +140,6 @@ def test_compiled(name):
         same(case.args, before, 0)
         done.add(engine.stats()[:2])
     assert len(done) == 1
-
-
-FORWARD = list(ALGORITHMS)[::4]  # compiled in forward mode, too
 
 
 @pytest.mark.parametrize("name", FORWARD)
