@@ -33,6 +33,7 @@ STEPS = (1e-3, 1e-4, 1e-5)
 REFUSED = (  # what may be refused: the arrays that a name stands for, or that a view is of, depend on the run
     "this array is written to, which in NumPy may be the same array as that of another name",
     "this array may be the same as, or a view of",
+    "isn't known after it",
 )
 
 UNARY = ["math.sin({})", "math.cos({})", "math.tanh({})", "math.exp(-{0} * {0})", "math.sqrt(1.3 + {0} * {0})", "-{}"]

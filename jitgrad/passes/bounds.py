@@ -45,6 +45,7 @@ class Bounds:
         self._sizes: dict[Arg, int | None] = {}
         self._forms: dict[Arg, Form] = {}
         self._facts: list[Form] = []
+        self._asked: set[object] = set()  # the remainders whose divisor is being looked at
         self.version = self._versions = 0
         for node in block.walk():
             self._note_loop(node)
@@ -242,9 +243,14 @@ class Bounds:
 
     def _is_positive(self, form: Form, remainder: Form) -> bool:
         """Whether a divisor is positive, as far as that can be told without looking at the remainder."""
+        (symbol,) = remainder
+        if symbol in self._asked:  # what the divisor is made of depends on a remainder by it
+            return False
+        self._asked.add(symbol)
         known, self._facts = self._facts, [f for f in self._facts if f.keys().isdisjoint(remainder)]
         positive = self.is_certain(form - constant(1))
         self._facts = known
+        self._asked.remove(symbol)
         return positive
 
     def unclamped(self, count: Arg) -> Arg:

@@ -53,7 +53,8 @@ def for_statement(frame: Frame, node: ast.For) -> object:
 
 def _for_items(frame: Frame, node: ast.For, items: Items) -> object:
     known = isinstance(items.count, int)
-    if known and items.count <= FEW:
+    # An `else` often binds what is no number (None, for "not found"), which a region could not give.
+    if known and items.count <= (MANY if node.orelse else FEW):
         return _unrolled(frame, node, items)
     try:
         return _Loop(frame, node, items).signal()
