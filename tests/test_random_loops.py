@@ -151,7 +151,7 @@ def program(f0, v0, v1, m0, n):
 
 @pytest.mark.parametrize("program", UNDECIDED.values(), ids=UNDECIDED)
 def test_undecided(program):
-    with pytest.raises(programs.Finding, match="isn't known after it"):
+    with pytest.raises(programs.Refused, match="isn't known after it"):
         programs.check(program)
 
 
