@@ -38,20 +38,26 @@ class _Writes:
             elif not self._writes_only(node, version, versions):
                 return False
             version = node.outs[node.args[1:].index(version)] if node.op is for_ else node.out
-            versions.add(version)
             if not unread and self._joined():
-                return True
-        return unread and not any(r in versions for r in self.block.results)
+                return self._read_once(versions)
+            versions.add(version)
+        return unread and self._read_once(versions)
+
+    def _read_once(self, versions: set[Value]) -> bool:
+        """Whether nothing reads these versions, which aren't written in full, but what writes on to them."""
+        reads = [v for node in self.block.nodes for v in used(node) if v in versions]
+        last = [v for v in versions if v not in reads]  # which is what is left in the end, and read by nobody
+        return len(reads) + len(last) == len(versions) and not any(r in versions for r in self.block.results)
 
     def _fills_first(self, node: Node, version: Value, versions: set[Value]) -> bool:
         """Whether each iteration of a loop writes the whole array before it reads any of it."""
         if node.op is not for_ or not self._has_alone(node, version, versions):
             return False
         (body,) = node.regions
-        param = body.params[1 + node.args[1:].index(version)]
-        makers = self.makers | {o: n for n in body.nodes for o in n.outs}
-        inner = _Writes(Block(body.params, body.nodes, ()), param, makers)
-        return inner.all_written()
+        slot = node.args[1:].index(version)
+        results = (*body.results[:slot], *body.results[slot + 1 :])  # what it is called in the next iteration is fine
+        inner = Block(body.params, body.nodes, results)
+        return _Writes(inner, body.params[1 + slot], self.makers).all_written()
 
     def _has_alone(self, node: Node, version: Value, versions: set[Value]) -> bool:
         """Whether a node reads this version of the array at one place, and no other version."""
@@ -68,9 +74,9 @@ class _Writes:
             return False
         (body,) = node.regions
         found = accesses(node, body, body.params[1:], node.args[1:].index(version))
-        if found is None or found.reads:
+        if found is None or found.reads or found.elsewhere or any(w.node.op is not setitem for w in found.writes):
             return False
-        return any([self._note(write) for write in found.writes if not write.guards and write.node.op is setitem])
+        return any([self._note(write) for write in found.writes if not write.guards])
 
     def _note(self, access: Access) -> bool:
         """Note which part of the first axis a write covers in all of the others."""

@@ -41,6 +41,9 @@ reread = Op(
 )
 
 
+_PARTS = (getitem_, reread, setitem, add_at)  # what reads or writes a part of its first argument
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Access:
     """A read or a write of an element.
@@ -59,13 +62,18 @@ class Access:
 
 @dataclass(eq=False, slots=True)
 class Accesses:
-    """All reads and writes of one array in a loop, through all its versions."""
+    """All reads and writes of parts of one array in a loop, through all its versions.
+
+    `linear`: one version follows the other; none is written to twice. `elsewhere`: something reads all of it, or hands
+    it on under another name.
+    """
 
     versions: set[Value]
     reads: list[Access] = field(default_factory=list)
     writes: list[Access] = field(default_factory=list)
     replaced: set[Value] = field(default_factory=set)
-    linear: bool = True  # one version follows the other; none is written to twice
+    linear: bool = True
+    elsewhere: bool = False
 
 
 def find_stable(loop: Loop) -> tuple[dict[Node, Value], dict[Value, tuple[Value, Node]]]:
@@ -110,6 +118,7 @@ def accesses(node: Node, body: Block, params: tuple[Value, ...], k: int) -> Acce
     result = body.results[k]
     if not found.linear or result not in found.versions or result in found.replaced:
         return None
+    found.elsewhere |= any(r in found.versions for j, r in enumerate(body.results) if j != k)
     return found
 
 
@@ -128,6 +137,9 @@ def _collect(block: Block, loops: tuple, guards: tuple, found: Accesses, numbers
             _collect_if(node, loops, guards, found, numbers)
         elif node.regions:
             _collect_loop(node, loops, guards, found, numbers)
+        if not node.regions:
+            whole = node.args[1:] if node.op in _PARTS else node.args
+            found.elsewhere |= any(a in found.versions for a in whole)
 
 
 def _collect_if(node: Node, loops: tuple, guards: tuple, found: Accesses, numbers: Iterator[int]) -> None:
@@ -160,6 +172,7 @@ def _collect_loop(node: Node, loops: tuple, guards: tuple, found: Accesses, numb
             found.versions.add(params[m])
         _collect(region, (*loops, node), guards, found, numbers)
         if region.name != "test":
+            found.elsewhere |= any(r in found.versions for j, r in enumerate(region.results) if j not in slots)
             for m in slots:
                 if region.results[m] not in found.versions or region.results[m] in found.replaced:
                     found.linear = False
