@@ -2,7 +2,7 @@
 
 `@algorithm(make, ...)` puts a function into `ALGORITHMS`; each `make(rng)` gives a tuple of arguments, of sizes of its
 own. All that is floating-point is differentiated. The numbers are such that no branch is about to go the other way.
-To add a case, add a function; what needs recursion goes to `RECURSIVE`.
+To add a case, add a function.
 """
 
 import math
@@ -36,20 +36,11 @@ class Algorithm:
 
 
 ALGORITHMS: dict[str, Algorithm] = {}
-RECURSIVE: dict[str, Algorithm] = {}
 
 
 def algorithm(*makes: Callable, **how) -> Callable:
     def add(function: Callable) -> Callable:
         ALGORITHMS[function.__name__] = Algorithm(function, makes, **how)
-        return function
-
-    return add
-
-
-def recursive(*makes: Callable, **how) -> Callable:
-    def add(function: Callable) -> Callable:
-        RECURSIVE[function.__name__] = Algorithm(function, makes, **how)
         return function
 
     return add
@@ -1728,7 +1719,7 @@ def temporal_difference(rewards, start, discount):
 
 
 # Recursion.
-@recursive(lambda rng: (rng.uniform(-1, 1, 16), rng.uniform(0.5, 1.5, 16), 0.37, 0.5))
+@algorithm(lambda rng: (rng.uniform(-1, 1, 16), rng.uniform(0.5, 1.5, 16), 0.37, 0.5))
 def tree_force(position, mass, point, opening):
     """The force on a point, of a cell as a whole where it is far, else of its halves."""
     return cell_force(position, mass, 0, len(position), point, opening, 2.0)
@@ -1748,7 +1739,7 @@ def cell_force(position, mass, start, stop, point, opening, size):
     return left + cell_force(position, mass, middle, stop, point, opening, 0.5 * size)
 
 
-@recursive(lambda rng: (2, 2, 0.7))
+@algorithm(lambda rng: (2, 2, 0.7))
 def ackermann(m, n, x):
     """An integer recursion beside a float."""
     if m == 0:
@@ -1759,7 +1750,7 @@ def ackermann(m, n, x):
     return ackermann(m - 1, inner, x + 0.1)
 
 
-@recursive(lambda rng: (apart(rng, 4, 4),))
+@algorithm(lambda rng: (apart(rng, 4, 4),))
 def determinant(a):
     """Along the first row."""
     n = a.shape[0]
@@ -1775,7 +1766,7 @@ def determinant(a):
     return total
 
 
-@recursive(lambda rng: (0.1, 1.9, 1.3, 1e-5))
+@algorithm(lambda rng: (0.1, 1.9, 1.3, 1e-5))
 def adaptive_simpson(a, b, c, tolerance):
     middle = 0.5 * (a + b)
     fa, fm, fb = math.exp(-c * a * a), math.exp(-c * middle * middle), math.exp(-c * b * b)
@@ -1795,7 +1786,7 @@ def simpson(a, b, fa, fm, fb, c, tolerance, depth):
     )
 
 
-@recursive(lambda rng: (0.3, 7))
+@algorithm(lambda rng: (0.3, 7))
 def mutual(x, n):
     return even(x, n)
 
@@ -1808,7 +1799,7 @@ def odd(x, n):
     return x * x if n == 0 else even(0.9 * x * x + 0.1, n - 1)
 
 
-@recursive(lambda rng: (apart(rng, 8),))
+@algorithm(lambda rng: (apart(rng, 8),))
 def merge_sort(x):
     a = x.copy()
     merge(a, 0, len(a))

@@ -3,28 +3,17 @@
 
 import numpy as np
 import pytest
-from test_trace_regions import agree
-from tracing import Tracer, check, refused
+from tracing import Cases, Tracer, agree, check, refused
 
 from jitgrad.ops.symbolic import NeedStatic
 
 V = np.array([1.0, -2.0, 3.0, 0.5, -0.25])
 W = np.array([0.5, 4.0, -1.0, 2.0, 1.5])
 A = np.arange(12.0).reshape(3, 4) / 4 - 1
-CASES = []
+case = Cases()
 
 
-def case(*inputs):
-    """Decorator: trace this function on the first tuple of arguments, run it on all of them."""
-
-    def add(function):
-        CASES.append(pytest.param(function, inputs, id=function.__name__))
-        return function
-
-    return add
-
-
-@pytest.mark.parametrize(("function", "inputs"), CASES)
+@pytest.mark.parametrize(("function", "inputs"), case)
 def test_like_python(function, inputs):
     agree(function, *inputs)
 

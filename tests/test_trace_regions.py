@@ -9,54 +9,15 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from tracing import Tracer, copied, refused, same
+from tracing import Cases, Tracer, agree, refused
 
 V = np.array([1.0, -2.0, 3.0, 0.5, -0.25])
 W = np.array([0.5, 4.0, -1.0, 2.0, 1.5])
 A = np.arange(12.0).reshape(3, 4) / 4 - 1
-CASES = []
+case = Cases()
 
 
-def case(*inputs):
-    """Decorator: trace this function on the first tuple of arguments, run it on all of them."""
-
-    def add(function):
-        CASES.append(pytest.param(function, inputs, id=function.__name__))
-        return function
-
-    return add
-
-
-def agree(function, *inputs):
-    tracer = Tracer(function, *copied(list(inputs[0])))
-    for args in inputs:
-        expected = function(*map(copied, args))
-        before = copied(list(args))
-        result = tracer.run(*args)
-        same_numbers(result, expected)
-        same(before, list(args))
-    return tracer
-
-
-def same_numbers(a, b):
-    """Equal up to Python's numbers being NumPy's and the other way round."""
-    if isinstance(b, list | tuple):
-        assert type(a) is type(b)
-        assert len(a) == len(b)
-        for x, y in zip(a, b, strict=True):
-            same_numbers(x, y)
-    elif isinstance(b, dict):
-        assert list(a) == list(b)
-        for k in b:
-            same_numbers(a[k], b[k])
-    elif b is None or isinstance(b, str):
-        assert a == b
-    else:
-        assert np.shape(a) == np.shape(b)
-        np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-13)
-
-
-@pytest.mark.parametrize(("function", "inputs"), CASES)
+@pytest.mark.parametrize(("function", "inputs"), case)
 def test_like_python(function, inputs):
     agree(function, *inputs)
 

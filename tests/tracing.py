@@ -118,20 +118,21 @@ def copied(x):
     return x
 
 
-def same(a, b):
+def same(a, b, dtypes=True):
+    """Equal, also in structure; without `dtypes` Python's numbers may be NumPy's and the other way round."""
     if isinstance(b, list | tuple):
         assert type(a) is type(b)
         assert len(a) == len(b)
         for x, y in zip(a, b, strict=True):
-            same(x, y)
+            same(x, y, dtypes)
     elif isinstance(b, dict):
         assert list(a) == list(b)
         for k in b:
-            same(a[k], b[k])
+            same(a[k], b[k], dtypes)
     elif isinstance(b, np.ndarray | np.generic | float | int):
         np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-13)
         assert np.shape(a) == np.shape(b)
-        assert np.asarray(a).dtype == np.asarray(b).dtype
+        assert not dtypes or np.asarray(a).dtype == np.asarray(b).dtype
     else:
         assert a == b
 
@@ -156,3 +157,25 @@ def refused(function, *args, match, kind=TraceError, text=None, static=(), **kwa
     if text is not None:
         assert text in error.text
     return error
+
+
+def agree(function, *inputs):
+    """Trace a function on the first tuple of arguments, and run what is traced on all of them as Python would."""
+    tracer = Tracer(function, *copied(list(inputs[0])))
+    for args in inputs:
+        expected = function(*map(copied, args))
+        before = copied(list(args))
+        same(tracer.run(*args), expected, dtypes=False)
+        same(before, list(args))
+    return tracer
+
+
+class Cases(list):
+    """Functions, each with tuples of arguments, for `pytest.mark.parametrize`; `case(*inputs)` decorates one."""
+
+    def __call__(self, *inputs):
+        def add(function):
+            self.append(pytest.param(function, inputs, id=function.__name__))
+            return function
+
+        return add
