@@ -98,9 +98,8 @@ class _Simplifier:
     def flow(self, node: Node) -> None:
         """A loop or branch: what it comes down to, or itself with simpler regions."""
         for value in (v for slot in slots(node) for v in (*slot.params, slot.out) if v in self.env):
-            self.env[value] = self.env.get(
-                self.env[value], self.env[value]
-            )  # what stands for it may have been replaced
+            # What stands for it may have been replaced itself.
+            self.env[value] = self.env.get(self.env[value], self.env[value])
         steps = node.args[0].value if isinstance(node.args[0], Const) else None
         if steps is None or not (
             (node.op is if_ and self.inline(node, node.regions[0 if steps else 1], ()))
