@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numba import njit
 
-from benchmarks.problems import differences
+from benchmarks.problems import Programs, differences
 from jitgrad import jit, vjp
 
 SIZES = {
@@ -92,6 +92,9 @@ def jacobian(cameras, points, weights, features, camera_of, point_of):
     return starts, columns, values
 
 
+PROGRAMS = Programs(plain=objective, ours=jit(objective), derivative=jacobian)
+
+
 def arguments(input):
     n, m, p = input["n"], input["m"], input["p"]
 
@@ -101,6 +104,10 @@ def arguments(input):
     observation = np.arange(p)
     weights = np.full(p, float(input["w"]))
     return repeated("cam", n), repeated("x", m), weights, repeated("feat", p), observation % n, observation % m
+
+
+def programs(input):
+    return PROGRAMS
 
 
 def primal(input):

@@ -54,3 +54,18 @@ def descend(f, gradient, x):
         else:
             rate, taken = 0.5 * rate, 0
     return x
+
+
+def evaluations(f, gradient, x):
+    """How often a descent evaluates the function, and how often its gradient."""
+    counts = [0, 0]
+
+    def counted(function, which):
+        def call(x):
+            counts[which] += 1
+            return function(x)
+
+        return call
+
+    descend(counted(f, 0), counted(gradient, 1), x)
+    return counts

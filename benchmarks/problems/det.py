@@ -6,7 +6,8 @@ The function calls itself `ell` deep, and branches `ell`, `ell - 1`, ... times.
 import numpy as np
 from numba import njit
 
-from jitgrad import grad
+from benchmarks.problems import Programs
+from jitgrad import grad, jit
 
 SIZES = {"small": {"ell": 4}, "middle": {"ell": 8}, "large": {"ell": 10}}
 
@@ -43,11 +44,16 @@ def determinant(A):
 
 
 gradient = grad(determinant)
+PROGRAMS = Programs(plain=determinant, ours=jit(determinant), derivative=gradient)
 
 
 def arguments(input):
     ell = input["ell"]
     return (np.asarray(input["A"], dtype=np.float64).reshape(ell, ell),)
+
+
+def programs(input):
+    return PROGRAMS
 
 
 def primal(input):

@@ -9,8 +9,8 @@ import math
 import numpy as np
 from numba import njit
 
-from benchmarks.problems import differences
-from jitgrad import grad
+from benchmarks.problems import Programs, differences
+from jitgrad import grad, jit
 
 SIZES = {
     "small": {"d": 2, "k": 3, "n": 10},
@@ -112,6 +112,7 @@ def objective_of_arrays(alpha, mu, q, packed, x, gamma, m):
 UNKNOWNS = ("alpha", "mu", "q", "l")  # as the input calls them
 gradient = grad(objective, argnums=(0, 1, 2, 3))
 gradient_of_arrays = grad(objective_of_arrays, argnums=(0, 1, 2, 3))
+PROGRAMS = Programs(plain=objective, ours=jit(objective), derivative=gradient)
 
 
 def arguments(input):
@@ -119,6 +120,10 @@ def arguments(input):
     shapes = {"alpha": (k,), "mu": (k, d), "q": (k, d), "l": (k, d * (d - 1) // 2), "x": (n, d)}
     arrays = [np.asarray(input[name], dtype=np.float64).reshape(shape) for name, shape in shapes.items()]
     return *arrays, float(input["gamma"]), int(input["m"])
+
+
+def programs(input):
+    return PROGRAMS
 
 
 def primal(input):

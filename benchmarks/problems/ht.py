@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numba import njit
 
-from benchmarks.problems import differences
+from benchmarks.problems import Programs, differences
 from jitgrad import jit, jvp
 
 SIZES = {
@@ -158,6 +158,10 @@ def complicated_jacobian(theta, us, *data):
     return jacobian
 
 
+SIMPLE = Programs(plain=simple, ours=jit(simple), derivative=simple_jacobian)
+COMPLICATED = Programs(plain=complicated, ours=jit(complicated), derivative=complicated_jacobian)
+
+
 def arguments(input):
     data, model = input["data"], input["data"]["model"]
     names = ("base_relatives", "inverse_base_absolutes", "base_positions", "weights")
@@ -180,14 +184,16 @@ def is_complicated(input):
     return len(input["us"]) > 0
 
 
+def programs(input):
+    return COMPLICATED if is_complicated(input) else SIMPLE
+
+
 def primal(input):
-    function = complicated if is_complicated(input) else simple
-    return function(*arguments(input)).tolist()
+    return programs(input).plain(*arguments(input)).tolist()
 
 
 def derivative(input):
-    function = complicated_jacobian if is_complicated(input) else simple_jacobian
-    return function(*arguments(input)).tolist()
+    return programs(input).derivative(*arguments(input)).tolist()
 
 
 def generate(vertices, points, complicated, seed=0):

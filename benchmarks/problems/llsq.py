@@ -3,8 +3,8 @@
 import numpy as np
 from numba import njit
 
-from benchmarks.problems import differences
-from jitgrad import grad
+from benchmarks.problems import Programs, differences
+from jitgrad import grad, jit
 
 SIZES = {"small": {"n": 16, "m": 8}, "middle": {"n": 1024, "m": 128}, "large": {"n": 8192, "m": 1024}}
 
@@ -25,10 +25,15 @@ def loss(x, n):
 
 
 gradient = grad(loss)
+PROGRAMS = Programs(plain=loss, ours=jit(loss), derivative=gradient)
 
 
 def arguments(input):
     return np.asarray(input["x"], dtype=np.float64), int(input["n"])
+
+
+def programs(input):
+    return PROGRAMS
 
 
 def primal(input):

@@ -5,7 +5,8 @@ import math
 import numpy as np
 from numba import njit
 
-from jitgrad import grad
+from benchmarks.problems import Programs
+from jitgrad import grad, jit
 
 SIZES = {"small": {"n": 10}, "middle": {"n": 40_000}, "large": {"n": 4_000_000}}
 
@@ -23,10 +24,15 @@ def log_sum_exp(x):
 
 
 gradient = grad(log_sum_exp)
+PROGRAMS = Programs(plain=log_sum_exp, ours=jit(log_sum_exp), derivative=gradient)
 
 
 def arguments(input):
     return (np.asarray(input["x"], dtype=np.float64),)
+
+
+def programs(input):
+    return PROGRAMS
 
 
 def primal(input):

@@ -9,8 +9,8 @@ import math
 import numpy as np
 from numba import njit
 
-from benchmarks.problems import differences
-from jitgrad import grad
+from benchmarks.problems import Programs, differences
+from jitgrad import grad, jit
 
 SIZES = {
     "small": {"layers": 2, "steps": 6, "bits": 3},
@@ -80,6 +80,7 @@ def objective_of_arrays(main, extra, state, sequence):
 
 gradient = grad(objective, argnums=("main", "extra"))
 gradient_of_arrays = grad(objective_of_arrays, argnums=("main", "extra"))
+PROGRAMS = Programs(plain=objective, ours=jit(objective), derivative=gradient)
 
 
 def arguments(input):
@@ -89,6 +90,10 @@ def arguments(input):
 
 def flat(gradients):
     return np.concatenate([np.ravel(g) for g in gradients])
+
+
+def programs(input):
+    return PROGRAMS
 
 
 def primal(input):

@@ -7,8 +7,8 @@ f_0 = x_0 and f_i = x_i * y_(i-1). A step moves what has happened by four compon
 import numpy as np
 from numba import njit
 
-from benchmarks.problems import differences
-from jitgrad import grad
+from benchmarks.problems import Programs, differences
+from jitgrad import grad, jit
 
 SIZES = {"small": {"n": 5, "s": 3}, "middle": {"n": 1000, "s": 10}, "large": {"n": 10_000, "s": 100}}
 
@@ -48,10 +48,15 @@ def last(x, s):
 
 
 gradient = grad(last)
+PROGRAMS = Programs(plain=last, ours=jit(last), derivative=gradient)
 
 
 def arguments(input):
     return np.asarray(input["x"], dtype=np.float64), int(input["s"])
+
+
+def programs(input):
+    return PROGRAMS
 
 
 def primal(input):

@@ -4,10 +4,13 @@ Two charges stand at (10, 10 - w) and (10, 0); the particle starts at (0, 8), an
 acceleration is a gradient, of which the descent takes the gradient, through a loop whose end depends on the values.
 """
 
-import numpy as np
+import math
 
-from benchmarks.problems import differences
-from benchmarks.problems.descent import MODES, descend
+import numpy as np
+from numba import njit
+
+from benchmarks.problems import Programs, differences
+from benchmarks.problems.descent import MODES, descend, evaluations
 from jitgrad import jit
 
 SIZES = {"small": {"w": 0.1}, "middle": {"w": 0.0}, "large": {"w": 0.3}}
@@ -32,6 +35,22 @@ def landing(w, mode):
         velocity = velocity + STEP * acceleration
 
 
+@njit
+def plain_landing(w):
+    """The same without jitgrad, with the field written out."""
+    x, y, dx, dy = 0.0, 8.0, 0.75, 0.0
+    while True:
+        ax = ay = 0.0
+        for height in (10.0 - w[0], 0.0):
+            cube = math.hypot(x - 10.0, y - height) ** 3
+            ax += (x - 10.0) / cube
+            ay += (y - height) / cube
+        x, y = x + STEP * dx, y + STEP * dy
+        if y <= 0.0:
+            return (x - y / dy * dx) ** 2
+        dx, dy = dx + STEP * ax, dy + STEP * ay
+
+
 def objective(mode):
     return lambda w: landing(w, mode)
 
@@ -43,11 +62,16 @@ def best(outer, inner):
 
 
 value, slope = jit(objective("r")), MODES["r"](objective("r"))
+PROGRAMS = Programs(plain=plain_landing, ours=value, derivative=slope)
 BEST = {outer + inner: best(outer, inner) for outer in MODES for inner in MODES}
 
 
 def arguments(input):
     return (np.array([input["w"]], dtype=np.float64),)
+
+
+def programs(input):
+    return PROGRAMS
 
 
 def primal(input):
@@ -62,6 +86,11 @@ def solution(name):
     return lambda input: BEST[name](*arguments(input)).item()
 
 
+def descent(input):
+    """The whole descent, how often it evaluates the primal, and how often the derivative."""
+    return BEST["rr"], evaluations(value, slope, *arguments(input))
+
+
 CHECKED = {name: solution(name) for name in BEST}
 
 
@@ -69,21 +98,6 @@ def generate(w, seed=0):
     return {"w": w + 1e-3 * np.random.default_rng(seed).uniform()}
 
 
-def plain_landing(w):
-    """The same in plain Python, with the field written out."""
-    x, y, dx, dy = 0.0, 8.0, 0.75, 0.0
-    while True:
-        ax = ay = 0.0
-        for height in (10.0 - w, 0.0):
-            cube = np.hypot(x - 10.0, y - height) ** 3
-            ax += (x - 10.0) / cube
-            ay += (y - height) / cube
-        x, y = x + STEP * dx, y + STEP * dy
-        if y <= 0.0:
-            return (x - y / dy * dx) ** 2
-        dx, dy = dx + STEP * ax, dy + STEP * ay
-
-
 def expected(input):
     """The derivative by short differences, for it jumps with the number of steps; of a program without jitgrad."""
-    return differences.derivative(plain_landing, input["w"], step=1e-4)
+    return differences.derivative(lambda w: plain_landing(np.array([w])), input["w"], step=1e-4)
