@@ -18,6 +18,7 @@ from jitgrad.ir.types import Type
 from jitgrad.lower.lazy import Lazy, all_reads, allocate, element, in_memory, length, write_all
 from jitgrad.lower.plan import buffers, is_lazy
 from jitgrad.lower.scalars import scalar
+from jitgrad.lower.sums import in_any_order
 from jitgrad.ops.flow import if_
 from jitgrad.ops.inplace import Memory, Scope, check_writes, read_inside
 from jitgrad.ops.memory import view
@@ -82,7 +83,7 @@ class Lowering:
             first()
             self.visit_block(self.block)
             results = self.results()
-        block = Block(self.block.params, builder.nodes, results, self.block.name, self.block.notes)
+        block = in_any_order(Block(self.block.params, builder.nodes, results, self.block.name, self.block.notes))
         if verify.ENABLED:
             check_writes(block, "lower")
         return block

@@ -1,0 +1,142 @@
+"""Sums that loops carry: which are taken in any order, and that compensated ones are left as they are written."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+
+from jitgrad import jit, value_and_grad
+from jitgrad.testing import check_grads
+
+
+def squares(x):
+    total = 0.0
+    for i in range(x.shape[0]):
+        total += x[i] * x[i]
+    return total
+
+
+def less(x):
+    total = 1.0
+    for i in range(x.shape[0]):
+        total -= x[i]
+        total = 2.0 * x[i] + total
+    return total
+
+
+def positive(x):
+    total = 0.0
+    for i in range(x.shape[0]):
+        if x[i] > 0:
+            total += x[i]
+    return total
+
+
+def rows(x):
+    total = 0.0
+    for i in range(x.shape[0]):
+        for j in range(i):
+            total += x[i] * x[j]
+    return total
+
+
+def watched(x):
+    total = 0.0
+    most = 0.0
+    for i in range(x.shape[0]):
+        total += x[i]
+        if total > most:
+            most = total
+    return most
+
+
+def kept(x):
+    total = 0.0
+    out = np.empty(x.shape[0])
+    for i in range(x.shape[0]):
+        total += x[i]
+        out[i] = total
+    return out
+
+
+def fading(x):
+    total = 0.0
+    for i in range(x.shape[0]):
+        total = 0.5 * total + x[i]
+    return total
+
+
+def reset(x):
+    total = 0.0
+    for i in range(x.shape[0]):
+        if x[i] > 1.0:
+            total = 0.0
+        else:
+            total += x[i]
+    return total
+
+
+def kahan(x):
+    total, lost = 0.0, 0.0
+    for i in range(x.shape[0]):
+        part = x[i] - lost
+        new = total + part
+        lost = (new - total) - part
+        total = new
+    return total
+
+
+def neumaier(x):
+    total, lost = 0.0, 0.0
+    for i in range(x.shape[0]):
+        new = total + x[i]
+        if abs(total) >= abs(x[i]):
+            lost += (total - new) + x[i]
+        else:
+            lost += (x[i] - new) + total
+        total = new
+    return total + lost
+
+
+def steps(function, x):
+    """How many additions of the compiled program are taken in any order."""
+    return len(re.findall(r"sum_step\(", jit(function).source(x, form="numba")))
+
+
+@pytest.mark.parametrize(("function", "count"), [(squares, 1), (less, 2), (positive, 1), (rows, 1)])
+def test_sums(function, count):
+    x = np.random.default_rng(0).normal(size=37)
+    assert steps(function, x) == count
+    assert jit(function)(x) == pytest.approx(function(x), rel=1e-13)
+    check_grads(function, (x,), order=1)
+
+
+@pytest.mark.parametrize(("function", "count"), [(watched, 0), (kept, 0), (fading, 0), (reset, 0)])
+def test_what_is_read_keeps_its_order(function, count):
+    x = np.random.default_rng(0).normal(size=37)
+    assert steps(function, x) == count
+    np.testing.assert_allclose(jit(function)(x), function(x), rtol=1e-15)
+
+
+@pytest.mark.parametrize(("function", "count"), [(kahan, 0), (neumaier, 2)])
+def test_compensated_sums_are_compensated(function, count):
+    x = np.random.default_rng(0).normal(size=10_000) * 10.0 ** np.random.default_rng(1).integers(-8, 8, 10_000)
+    assert steps(function, x) == count
+    exact = math.fsum(x)
+    assert abs(jit(function)(x) - exact) <= 2 * np.spacing(abs(exact))
+    assert abs(value_and_grad(function)(x)[0] - exact) <= 2 * np.spacing(abs(exact))
+
+
+def test_single_precision():
+    x = np.linspace(0, 1, 33, dtype=np.float32)
+
+    def total(x):
+        s = np.float32(0)
+        for i in range(x.shape[0]):
+            s += x[i]
+        return s
+
+    assert steps(total, x) == 1
+    assert jit(total)(x).dtype == np.float32
+    assert jit(total)(x) == pytest.approx(16.5, rel=1e-6)
