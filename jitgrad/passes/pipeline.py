@@ -7,6 +7,7 @@ from collections.abc import Callable
 from jitgrad.ir import verify as checker
 from jitgrad.ir.graph import Block
 from jitgrad.passes.accumulate import accumulate
+from jitgrad.passes.additions import additions
 from jitgrad.passes.checks import checks_before_loops, checks_first
 from jitgrad.passes.copies import make_copies
 from jitgrad.passes.cse import cse
@@ -32,6 +33,7 @@ SIMPLIFY: Passes = [
     (decide, "what bounds, branches and earlier checks make certain is not asked"),
     (checks_before_loops, "an index that grows evenly is checked once for a whole loop"),
     (simplify, "identities that the last have laid open"),
+    (additions, "a write of an element and something more adds to it"),
     (dce, "what the others have left over"),
 ]
 
