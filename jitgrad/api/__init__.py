@@ -4,6 +4,6 @@ from jitgrad.api.constants import stop_gradient
 from jitgrad.api.forward import jvp
 from jitgrad.api.reverse import vjp
 from jitgrad.api.transforms import grad, jit, value_and_grad
-from jitgrad.trace import checkpoint
+from jitgrad.ops.checkpoint import checkpoint
 
 __all__ = ["checkpoint", "grad", "jit", "jvp", "stop_gradient", "value_and_grad", "vjp"]

@@ -12,20 +12,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from jitgrad.api.fast import Miss
 from jitgrad.api.program import Program, Result
-from jitgrad.api.signature import Flat, normalize
+from jitgrad.api.signature import Flat, normalize, overlaps
 from jitgrad.api.structure import LEAF, Static, build
 from jitgrad.api.tracing import Primal
 from jitgrad.trace import Guard, Place, kind_of, lacks, leaves_of, size_of, type_of
-
-
-class Miss(Exception):
-    """The fast way doesn't fit the call."""
-
-
-def miss(*args, **kwargs):
-    """The fast way of a function that has none yet."""
-    raise Miss
 
 
 def make_caller(
@@ -92,11 +84,6 @@ _NUMBERS = frozenset((int, np.float64, np.float32, np.int64))  # that a head may
 
 # What goes wrong with arguments of other kinds; the slow way finds out, and says it well.
 _EXPECTED = (TypeError, KeyError, IndexError, AttributeError, ValueError)
-
-
-def overlaps(a: object, b: object) -> bool:
-    """Whether two leaves share memory."""
-    return isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and np.may_share_memory(a, b)
 
 
 class _Writer:

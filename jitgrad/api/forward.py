@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from jitgrad.api import heads
-from jitgrad.api.derive import Derived, forward, pair
 from jitgrad.api.engine import Engine
 from jitgrad.api.signature import Flat, leaf_type
 from jitgrad.api.structure import flatten, places, without_statics
-from jitgrad.api.tracing import Primal
 from jitgrad.ops.symbolic import is_building
+
+if TYPE_CHECKING:
+    from jitgrad.api.derive import Derived
+    from jitgrad.api.tracing import Primal
 
 REMEMBERED = 256  # functions whose programs `jvp` and `vjp` keep
 
@@ -35,6 +38,8 @@ class Pushforward(Engine):
         return self.run(flat, None, dots)
 
     def derive(self, primal: Primal, flat: Flat, request: object, extras: tuple | None) -> Derived:
+        from jitgrad.api.derive import Derived, forward, pair
+
         leaves = [k for k, x in enumerate(flat.leaves) if leaf_type(x).dtype.kind == "f"]
         block, params = forward(primal, leaves, extras)
         return Derived(block, pair(primal.structure, without_statics(primal.structure)), params)

@@ -8,6 +8,8 @@ from jitgrad.api.signature import is_leaf, normalize
 from jitgrad.api.structure import flatten
 from jitgrad.ops.symbolic import Expr
 
+SCALAR, ARRAY = "scalar", "array"  # kinds of heads: one number for all elements, or an array for each output
+
 
 def is_number(x: object) -> bool:
     """Whether a head stands for every element of every output."""

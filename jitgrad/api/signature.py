@@ -75,6 +75,19 @@ def leaf_type(x: object) -> LeafType:
     return LeafType(INT64 if isinstance(x, int) else FLOAT64, (), True)
 
 
+class StaticLeaf(Exception):
+    """Tracing needs a leaf of the arguments as a Python number."""
+
+    def __init__(self, leaf: int):
+        super().__init__(leaf)
+        self.leaf = leaf
+
+
+def overlaps(a: object, b: object) -> bool:
+    """Whether two leaves share memory."""
+    return isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and np.may_share_memory(a, b)
+
+
 class Arguments:
     """Binds the arguments of calls of one function, and flattens them.
 

@@ -118,6 +118,11 @@ def _dict_like(cls: type, keys: tuple, parts: list) -> object:
     return new
 
 
+def pair(*structures: tuple) -> tuple:
+    """The structure of a tuple of these."""
+    return ("tuple", tuple, None, len(structures), *structures)
+
+
 def count(structure: tuple) -> int:
     """The number of leaves."""
     if structure == LEAF:

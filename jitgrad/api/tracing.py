@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jitgrad.api.signature import Flat, LeafType
+from jitgrad.api.signature import Flat, LeafType, StaticLeaf
 from jitgrad.api.structure import flatten, unflatten
 from jitgrad.ir.graph import Block, Value
 from jitgrad.ir.types import Type
@@ -47,14 +47,6 @@ class Primal:
 
 
 ASSUMED = "a derived length had been one when this was compiled"
-
-
-class StaticLeaf(Exception):
-    """Tracing needs a leaf of the arguments as a Python number."""
-
-    def __init__(self, leaf: int):
-        super().__init__(leaf)
-        self.leaf = leaf
 
 
 def trace(

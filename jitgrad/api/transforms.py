@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from jitgrad.api import heads
-from jitgrad.api.caller import Miss
-from jitgrad.api.derive import ARRAY, SCALAR, Derived, float_outputs, gradient, outputs_of
 from jitgrad.api.engine import Engine
-from jitgrad.api.njit import kernel_for, make_dispatcher
-from jitgrad.api.residuals import Residuals, residuals_of
+from jitgrad.api.fast import Miss
+from jitgrad.api.heads import ARRAY, SCALAR
 from jitgrad.api.signature import Flat
-from jitgrad.api.tracing import Primal
 from jitgrad.ops.symbolic import is_building
+
+if TYPE_CHECKING:
+    from jitgrad.api.derive import Derived
+    from jitgrad.api.residuals import Residuals
+    from jitgrad.api.tracing import Primal
 
 Argnums = int | str | Sequence[int | str]
 
@@ -80,6 +83,8 @@ class Gradient(Engine):
         """The kind of head, and its leaves."""
         if heads.is_number(head):
             return SCALAR, (heads.number(head),)
+        from jitgrad.api.derive import float_outputs, outputs_of
+
         primal = self.entry(flat, SCALAR).primal
         _, _, n = outputs_of(primal, self.has_aux)
         results = [(primal.results[k], primal.block.results[k].type) for k in float_outputs(primal, n)]
@@ -87,10 +92,14 @@ class Gradient(Engine):
         return ARRAY, tuple(heads.arrays(head, like, "head gradient"))
 
     def derive(self, primal: Primal, flat: Flat, request: object, extras: tuple | None) -> Derived:
+        from jitgrad.api.derive import gradient
+
         return gradient(primal, flat, self.places, self.single, self.has_aux, self.with_value, request, extras)
 
     @cached_property
     def _dispatcher(self):
+        from jitgrad.api.njit import kernel_for, make_dispatcher
+
         def build(values: list) -> tuple:
             return kernel_for(self, SCALAR, values[:-1], ["head"], (1.0,))
 
@@ -109,6 +118,8 @@ class Gradient(Engine):
             >>> [(r.shape, r.nbytes) for r in kept]
             [((1000,), 8000)]
         """
+        from jitgrad.api.residuals import residuals_of
+
         flat = self.flatten(args, kwargs)
         entry = self.entry(flat, SCALAR)
         return residuals_of(entry.program.block, self.values(entry, flat, (1.0,)))
@@ -148,9 +159,13 @@ class Jitted(Engine):
 
     @cached_property
     def _dispatcher(self):
+        from jitgrad.api.njit import kernel_for, make_dispatcher
+
         return make_dispatcher(self, self.suffix, lambda values: kernel_for(self, None, values, [], ()), head=False)
 
     def derive(self, primal: Primal, flat: Flat, request: object, extras: tuple | None) -> Derived:
+        from jitgrad.api.derive import Derived
+
         return Derived(primal.block, primal.structure)
 
     def describe(self) -> str:

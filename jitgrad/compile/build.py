@@ -22,9 +22,6 @@ from typing import Any
 
 import numba
 
-# Numba takes BLAS from here, and would import it, for a quarter of a second, in the middle of the first call.
-import scipy.linalg.cython_blas  # noqa: F401
-
 from jitgrad.compile import cache as disk
 from jitgrad.compile.prune import prune_once
 

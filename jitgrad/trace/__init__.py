@@ -3,8 +3,7 @@
 All else is ordinary Python and runs as it stands. See `evaluate`.
 """
 
-from jitgrad.trace import branches, comprehensions, loops, match  # noqa: F401 - they fill in their part of the tables
-from jitgrad.trace.checkpoints import checkpoint
+from jitgrad.trace import branches, checkpoints, comprehensions, loops, match  # noqa: F401 - they fill in their part of the tables
 from jitgrad.trace.entry import Traced, evaluate
 from jitgrad.trace.guards import Guard, Hidden, Place, kind_of, lacks, leaves_of, size_of, type_of
 from jitgrad.trace.recursion import Recursion
@@ -15,7 +14,6 @@ __all__ = [
     "Place",
     "Recursion",
     "Traced",
-    "checkpoint",
     "evaluate",
     "kind_of",
     "lacks",
