@@ -1,7 +1,7 @@
 """Gradient calls and training steps: `@grad` against the tape, autograd, PyTorch and JAX.
 
-    python benchmarks/versus_tape.py [--quick] [--sizes 10 1000] [--batches 1 512] [--threads 2]
-                                      [--cpu-time] [--json FILE]
+    python -m benchmarks.versus_tape [--quick] [--sizes 10 1000] [--batches 1 512] [--threads 2]
+                                     [--cpu-time] [--json FILE]
 
 One table: the median time of a call of jitgrad's, and for each of the others how many times as long it
 takes. The contestants take turns in one process, so that a busy machine slows all of them. All compute in
@@ -16,16 +16,13 @@ one thread that is what the clock would show on an idle machine.
 from __future__ import annotations
 
 import argparse
-import gc
 import json
-import os
-import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
+
+from benchmarks.timing import about, installed, readable, row, samples, settle
 
 SIZES = [10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000]
 BATCHES = [1, 8, 64, 512]
@@ -237,37 +234,6 @@ CONTESTANTS = {
 }
 
 
-def settle(threads: int) -> None:
-    """Set the number of threads of everything. Call before NumPy is imported."""
-    for name in ("OMP", "OPENBLAS", "MKL", "NUMBA", "VECLIB_MAXIMUM", "NUMEXPR"):
-        os.environ[f"{name}_NUM_THREADS"] = str(threads)
-    os.environ["JAX_PLATFORMS"], os.environ["JAX_ENABLE_X64"] = "cpu", "1"
-    if threads == 1:
-        flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags}"
-    if installed("torch"):
-        import torch
-
-        torch.set_num_threads(threads)
-
-
-def installed(name: str) -> str | None:
-    """The version of a package, or None."""
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def processor() -> str:
-    """The name of the CPU."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
 def compare(gradients: dict[str, object]) -> None:
     """Make sure that all found the same gradient.
 
@@ -283,51 +249,6 @@ def compare(gradients: dict[str, object]) -> None:
             np.testing.assert_allclose(b, a, rtol=1e-7, atol=1e-10, err_msg=name)
 
 
-def clock(run: Callable, number: int, now: Callable[[], float]) -> float:
-    """Seconds a call."""
-    start = now()
-    for _ in range(number):
-        run()
-    return (now() - start) / number
-
-
-def measure(runs: dict[str, Callable], seconds: float, rounds: int, now: Callable[[], float]) -> dict[str, float]:
-    """The median seconds of each, from samples that are taken in turn.
-
-    Args:
-        runs: what to time.
-        seconds: the least length of a sample.
-        rounds: samples of each; fewer where one call alone takes long.
-        now: the clock.
-    """
-    numbers, lengths = {}, []
-    for name, run in runs.items():
-        run()
-        once = max(clock(run, 1, now), 1e-7)
-        once = max(clock(run, max(1, min(100, int(seconds / 4 / once))), now), 1e-7)
-        numbers[name] = max(1, round(seconds / once))
-        lengths.append(once * numbers[name])
-    rounds = max(3, min(rounds, int(100 * seconds * len(runs) / sum(lengths))))
-    samples: dict[str, list[float]] = {name: [] for name in runs}
-    gc.collect()
-    gc.disable()
-    try:
-        for _ in range(rounds):
-            for name, run in runs.items():
-                samples[name].append(clock(run, numbers[name], now))
-            gc.collect()
-    finally:
-        gc.enable()
-    return {name: statistics.median(times) for name, times in samples.items()}
-
-
-def readable(seconds: float) -> str:
-    for unit, scale in (("s", 1), ("ms", 1e3), ("us", 1e6)):
-        if seconds * scale >= 1 or unit == "us":
-            return f"{seconds * scale:.3g} {unit}"
-    raise AssertionError
-
-
 def main() -> int:
     """Print the table."""
     options = arguments()
@@ -336,18 +257,11 @@ def main() -> int:
     batches = options.batches if options.batches is not None else QUICK_BATCHES if options.quick else BATCHES
     packages = {"jitgrad": "numba", "tape": "numpy", "autograd": "autograd", "torch": "torch", "jax": "jax"}
     names = [n for n, package in packages.items() if installed(package) and n not in options.without]
-    versions = {p: installed(p) for p in dict.fromkeys(["numpy", "numba", *(packages[n] for n in names)])}
-    about = {
-        "date": time.strftime("%Y-%m-%d"),
-        "cpu": processor(),
-        "threads": options.threads,
-        "clock": "processor time" if options.cpu_time else "wall",
-        "python": platform.python_version(),
-        **versions,
-    }
-    print(", ".join(f"{k} {v}" for k, v in about.items()))
+    clock_name = "processor time" if options.cpu_time else "wall"
+    here = about(["numpy", "numba", *(packages[n] for n in names)], threads=options.threads, clock=clock_name)
+    print(", ".join(f"{k} {v}" for k, v in here.items()))
     print("jitgrad: time of a call; the others: how many times as long\n")
-    print("| problem | size | " + " | ".join(names) + " |")
+    print(row("problem", "size", *names))
     print("|---|---:|" + "---:|" * len(names), flush=True)
     rows = []
     now = time.process_time if options.cpu_time else time.perf_counter
@@ -357,15 +271,15 @@ def main() -> int:
             compare({name: gradient() for name, (gradient, _) in made.items()})
             seconds, rounds = (2e-3, 7) if options.quick else (1e-2, 15)
             runs = {name: run for name, (_, run) in made.items()}
-            times = measure(runs, seconds, rounds, now)
+            times = {name: statistics.median(s) for name, s in samples(runs, seconds, rounds, now).items()}
             ours = times["jitgrad"]
             ratios = [f"{times[n] / ours:.3g}" for n in names if n != "jitgrad"]
             label = "network, training step" if title == "network" else title
-            print(f"| {label} | {size:,} | {readable(ours)} | " + " | ".join(ratios) + " |", flush=True)
+            print(row(label, f"{size:,}", readable(ours), *ratios), flush=True)
             rows.append({"problem": label, "size": size, "seconds": times})
             del made
     if options.json:
-        options.json.write_text(json.dumps({"about": about, "rows": rows}, indent=1))
+        options.json.write_text(json.dumps({"about": here, "rows": rows}, indent=1))
     return 0
 
 
