@@ -125,7 +125,7 @@ def main() -> int:
         return 0
     tools = [tool for tool in ("jitgrad", "jax") if tool == "jitgrad" or installed(tool)]
     kind, processes = "cpu" if options.cpu_time else "clock", 1 if options.quick else 3
-    here = about(["numpy", "numba", *tools[1:]], threads=1, clock=kind)
+    here = about(tools[1:]) | {"clock": kind}
     print(", ".join(f"{k} {v}" for k, v in here.items()) + "\n")
     cases, missed = table_of_cases(options.cases, tools, processes, kind)
     growth = []

@@ -1,21 +1,20 @@
-"""What the benchmarks share: threads, versions, the processor, samples taken in turn, and numbers to read."""
+"""What the benchmarks share: threads, versions, samples taken in turn, and numbers to read."""
 
 from __future__ import annotations
 
 import gc
 import os
-import platform
 import statistics
 import time
 from collections.abc import Callable, Iterable
 from importlib import metadata
-from pathlib import Path
 
 LIBRARIES = ("OMP", "OPENBLAS", "MKL", "NUMBA", "VECLIB_MAXIMUM", "NUMEXPR")
 
 
 def settle(threads: int) -> None:
-    """Set the number of threads of everything. Call before NumPy is imported."""
+    """Set the number of threads of everything, and verify nothing. Call before NumPy is imported."""
+    os.environ.pop("JITGRAD_VERIFY", None)
     for name in LIBRARIES:
         os.environ[f"{name}_NUM_THREADS"] = str(threads)
     os.environ["JAX_PLATFORMS"], os.environ["JAX_ENABLE_X64"] = "cpu", "1"
@@ -36,20 +35,12 @@ def installed(name: str) -> str | None:
         return None
 
 
-def processor() -> str:
-    """The name of the CPU."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
-def about(packages: Iterable[str], **more) -> dict[str, object]:
+def about(packages: Iterable[str]) -> dict[str, object]:
     """The date, the machine, and the versions of what is compared."""
-    here = {"date": time.strftime("%Y-%m-%d"), "cpu": processor(), "cores": os.cpu_count()}
-    versions = {package: installed(package) for package in dict.fromkeys(packages)}
-    return here | more | {"python": platform.python_version()} | versions
+    from benchmarks import machine
+
+    versions = {package: installed(package) for package in packages}
+    return {"date": time.strftime("%Y-%m-%d")} | machine.description() | versions
 
 
 def clock(run: Callable, number: int, now: Callable[[], float] = time.perf_counter) -> float:

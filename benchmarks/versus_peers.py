@@ -139,7 +139,7 @@ def compare(options: argparse.Namespace) -> None:
     left_out = [*options.without, *(["torch.compile"] if options.quick else [])]
     missing = [name for name in PACKAGES if not imported(name)]
     tools = [name for name in PACKAGES if name not in {*left_out, *missing}]
-    here = about(["numpy", *(PACKAGES[name] for name in tools)], threads=1)
+    here = about(PACKAGES[name] for name in tools)
     print(", ".join(f"{k} {v}" for k, v in here.items()))
     for name in missing:
         print(f"{name} is not installed and left out")

@@ -258,7 +258,7 @@ def main() -> int:
     packages = {"jitgrad": "numba", "tape": "numpy", "autograd": "autograd", "torch": "torch", "jax": "jax"}
     names = [n for n, package in packages.items() if installed(package) and n not in options.without]
     clock_name = "processor time" if options.cpu_time else "wall"
-    here = about(["numpy", "numba", *(packages[n] for n in names)], threads=options.threads, clock=clock_name)
+    here = about(packages[n] for n in names) | {"threads": options.threads, "clock": clock_name}
     print(", ".join(f"{k} {v}" for k, v in here.items()))
     print("jitgrad: time of a call; the others: how many times as long\n")
     print(row("problem", "size", *names))
