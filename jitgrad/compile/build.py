@@ -23,9 +23,12 @@ from typing import Any
 import numba
 
 from jitgrad.compile import cache as disk
+from jitgrad.compile.lowering import Compiler
 from jitgrad.compile.prune import prune_once
 
 FASTMATH = frozenset({"arcp", "contract", "nsz"})  # keeps NaN, Inf and the order of sums
+# Tests compile with Numba's own access to elements as well, which takes nothing for granted, and compare.
+DIRECT = os.environ.get("JITGRAD_DIRECT", "1") != "0"
 
 Signature = tuple[numba.types.Type, ...]
 
@@ -75,15 +78,20 @@ def compile_function(
     fastmath: Collection[str] = FASTMATH,
     boundscheck: bool = False,
     parallel: bool = False,
+    direct: bool = DIRECT,
     cache: bool = True,
 ) -> "Compiled":
     """Compile the function `entry` of the module text `source` for arguments of the types `signature`.
 
     The text's other functions are compiled with it, for the types they are called with. The same text and
-    options give the same `Compiled`, with the signature added to it.
+    options give the same `Compiled`, with the signature added to it. With `direct`, the text's indices are taken for
+    in range, and its buffers for distinct (see `lowering`).
     """
+    direct = direct and not parallel
     options = {"fastmath": set(fastmath), "boundscheck": boundscheck, "parallel": parallel}
-    shown = {"entry": entry, **options, "fastmath": sorted(fastmath), "cache": cache}
+    shown = {"entry": entry, **options, "fastmath": sorted(fastmath), "direct": direct, "cache": cache}
+    if direct:
+        options["pipeline_class"] = Compiler
     footer = ", ".join(f"{key}={value!r}" for key, value in shown.items())
     with _lock:
         module = load_module(f"{source.rstrip()}\n\n# jitgrad: {footer}\n", entry)

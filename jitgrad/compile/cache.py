@@ -127,12 +127,15 @@ def _settings() -> list[str]:
 
 
 def _runtime_digest() -> str:
-    """Hash of what generated code calls: Numba's cache does not see a callee change (numba issue 1833)."""
+    """Hash of what generated code calls, and of what compiles it: Numba's cache sees neither change (numba issue
+    1833)."""
     spec = importlib.util.find_spec("jitgrad.runtime")
     sha = hashlib.sha256()
     for folder in (spec and spec.submodule_search_locations) or ():
         for file in sorted(Path(folder).rglob("*.py")):
             sha.update(f"{file.relative_to(folder).as_posix()}\0".encode() + file.read_bytes())
+    for name in ("aliasing.py", "lowering.py"):
+        sha.update(Path(__file__).with_name(name).read_bytes())
     return sha.hexdigest()
 
 
