@@ -7,7 +7,7 @@ and no other's that is in use.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from numba.core import ir, types
@@ -19,12 +19,13 @@ UNKNOWN = "unknown"
 
 # Statements that bind no variable. A function with any that is neither these nor an assignment isn't looked into.
 _BINDS_NOTHING = (ir.Terminator, ir.Del, ir.SetItem, ir.StaticSetItem)
-_SAME_MEMORY = frozenset(("reshape",))  # methods
-_CARRIERS = (types.Array, types.BaseTuple)  # a tuple has the memory of all its items
+# What has memory: arrays, tuples that of all their items, and methods that of the array that they belong to.
+_CARRIERS = (types.Array, types.BaseTuple, types.BoundFunction)
+_VIEWS = frozenset(("reshape",))  # methods that give the same memory
 
 
 def places(function: ir.FunctionIR, typemap: Mapping[str, types.Type]) -> dict[str, frozenset[str]]:
-    """Where the memory of each array variable may come from, and of each tuple.
+    """Where the memory of each array variable may come from.
 
     A place is a call of `np.empty` in the text, or `ARGUMENTS`, which may overlap each other. Two variables without a
     place in common are in different memory whenever both are in use. A variable that isn't in the result may be in any.
@@ -32,51 +33,39 @@ def places(function: ir.FunctionIR, typemap: Mapping[str, types.Type]) -> dict[s
     statements = [s for block in function.blocks.values() for s in block.body]
     if not all(isinstance(s, (ir.Assign, *_BINDS_NOTHING)) for s in statements):
         return {}
-    assigned = [(s.target.name, s.value) for s in statements if isinstance(s, ir.Assign)]
-    receivers: dict[str, set[str]] = {}
-    for target, value in assigned:
-        if isinstance(value, ir.Expr) and value.op == "getattr" and value.attr in _SAME_MEMORY:
-            receivers.setdefault(target, set()).add(value.value.name)
     found: dict[str, set[str]] = {}
     copies: list[tuple[str, str]] = []
-    for target, value in assigned:
+    for target, value in ((s.target.name, s.value) for s in statements if isinstance(s, ir.Assign)):
         if isinstance(typemap[target], _CARRIERS):
-            place, sources = _origin(target, value, typemap, receivers)
-            found.setdefault(target, set()).update(place)
+            own, sources = _origin(target, value, typemap)
+            found.setdefault(target, set()).update(own)
             copies.extend((target, source) for source in sources if isinstance(typemap[source], _CARRIERS))
     _spread(found, copies)
-    return {name: frozenset(p) for name, p in found.items() if UNKNOWN not in p}
+    return {name: frozenset(own) for name, own in found.items() if UNKNOWN not in own}
 
 
-def _origin(
-    target: str, value: object, typemap: Mapping[str, types.Type], receivers: Mapping[str, set[str]]
-) -> tuple[set[str], set[str]]:
-    """The place that the memory of a value comes from, and the variables that it may be that of."""
+def _origin(target: str, value: object, typemap: Mapping[str, types.Type]) -> tuple[set[str], set[str]]:
+    """The place that a value's memory comes from, and the variables whose memory it may be."""
+    op = getattr(value, "op", None)
     if isinstance(value, ir.Arg):
         return {ARGUMENTS}, set()
     if isinstance(value, ir.Var):
         return set(), {value.name}
-    op = getattr(value, "op", None)
-    of_tuple = op in ("exhaust_iter", "static_getitem") and isinstance(typemap[value.value.name], types.BaseTuple)
-    if op == "cast" or of_tuple:
+    if op == "cast" or (op == "getattr" and value.attr in _VIEWS):
+        return set(), {value.value.name}
+    if op in ("exhaust_iter", "static_getitem") and isinstance(typemap[value.value.name], types.BaseTuple):
         return set(), {value.value.name}
     if op == "build_tuple":
         return set(), {v.name for v in value.items}
-    if op == "phi":
-        return set(), {v.name for v in value.incoming_values if v is not ir.UNDEFINED}
     if op == "call":
-        function = _called(typemap[value.func.name])
-        if function is np.empty:
+        kind = typemap[value.func.name]
+        if isinstance(kind, types.BoundFunction):
+            return set(), {value.func.name}
+        if isinstance(kind, types.Function) and kind.typing_key is np.empty:
             return {target}, set()
-        if function is writable:
+        if isinstance(kind, types.Function) and kind.typing_key is writable:
             return set(), {value.args[0].name}
-        if value.func.name in receivers:
-            return set(), receivers[value.func.name]
     return {UNKNOWN}, set()
-
-
-def _called(type: types.Type) -> Callable | None:
-    return type.typing_key if isinstance(type, types.Function) else None
 
 
 def _spread(found: dict[str, set[str]], copies: list[tuple[str, str]]) -> None:
