@@ -11,19 +11,23 @@ from functools import cache
 import mpmath
 import numpy as np
 import pytest
-from numba import njit, types
+from llvmlite.binding import get_host_cpu_features
+from numba import from_dtype, njit, types
 
 from jitgrad.runtime.vecmath import KERNELS, SOURCE_HASH
 
 LIMIT = 2.0  # ulp
-TRIGONOMETRIC_LIMIT = 2.0**47
 
 mp = mpmath.mp.clone()
 mp.prec = 140
 
-UNARY = sorted(set(KERNELS) - {"power"})
+BINARY = ["power"]
+UNARY = sorted(set(KERNELS) - set(BINARY))
 DTYPES = [np.float64, np.float32]
-VECTOR = types.float64[::1]
+
+needs_avx2 = pytest.mark.skipif(
+    not get_host_cpu_features().get("avx2"), reason="the assembly that is looked for is that of a processor with AVX2"
+)
 
 # reference, and where the function's interesting values are
 REFERENCE = {
@@ -120,8 +124,6 @@ def samples(name, dtype):
     x = np.concatenate([positive, -positive, dense.astype(dtype)])
     if name in ("arcsin", "arccos"):
         return x[np.abs(x) <= 1]
-    if name in ("sin", "cos", "tan"):
-        return x[np.abs(x) <= TRIGONOMETRIC_LIMIT]
     if name in LOGARITHMS:
         return x[x > LOGARITHMS[name]]
     return x
@@ -183,7 +185,7 @@ def test_special_values(name, dtype):
         assert same(got, want), (v, got, want)
 
 
-@pytest.mark.parametrize(("name", "x"), [("log", -1), ("log1p", -2), ("arcsin", 1.1), ("arccos", -1.1), ("sin", 1e15)])
+@pytest.mark.parametrize(("name", "x"), [("log", -1), ("log1p", -2), ("arcsin", 1.1), ("arccos", -1.1)])
 def test_outside_the_domain(name, x):
     assert np.isnan(apply(KERNELS[name], np.full(9, float(x)))).all()
 
@@ -194,14 +196,35 @@ def test_exact_values():
     assert (apply(KERNELS["log2"], np.ldexp(1.0, n.astype(int))) == n).all()
 
 
+def code_of(loop, signature):
+    """The assembly of a compiled loop, without what Numba puts around it."""
+    asm = loop.inspect_asm(signature)
+    return next(part for part in asm.split(".Lfunc_end") if re.search(r"^_ZN\d+\w*loop", part, re.MULTILINE))
+
+
+def assert_vectorised(loop, signature):
+    """Packed arithmetic, and no function of the C library called for single numbers."""
+    loop.compile(signature)
+    code = code_of(loop, signature)
+    assert len(re.findall(r"^\s*v(?:f[n]?m\w+|add|sub|mul)p[sd]\s.*%ymm", code, re.MULTILINE)) >= 4
+    symbols = set(re.findall(r"(?:\$|call\w*\s+)([A-Za-z_][\w.]*)", code))
+    assert not {s for s in symbols if not s.startswith(("_ZN", "jitgrad.rare.", "NRT_"))}
+
+
+@needs_avx2
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.__name__)
 @pytest.mark.parametrize("name", UNARY)
-def test_vectorised(name):
-    loop = caller(KERNELS[name])
-    loop.compile((VECTOR, VECTOR))
-    ir = loop.inspect_llvm((VECTOR, VECTOR))
-    assert re.search(r"@llvm\.fm\w+\.v\d+f64|fmul (contract )?<\d+ x double>", ir), "no packed arithmetic"
-    declared = set(re.findall(r"declare (?:double|float|<\d+ x double>) @([\w.]+)\(", ir))
-    assert not {d for d in declared if not re.match(r"llvm\.(fma|fmuladd|fabs|copysign|sqrt|rint|min|max)", d)}
+def test_vectorised(name, dtype):
+    vector = from_dtype(np.dtype(dtype))[::1]
+    assert_vectorised(caller(KERNELS[name]), (vector, vector))
+
+
+@needs_avx2
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.__name__)
+@pytest.mark.parametrize("name", BINARY)
+def test_vectorised_binary(name, dtype):
+    vector = from_dtype(np.dtype(dtype))[::1]
+    assert_vectorised(binary_caller(KERNELS[name]), (vector, vector, vector))
 
 
 POWER_VALUES = [
@@ -264,14 +287,6 @@ def test_power_is_exact_where_the_result_is_representable():
     assert (apply(KERNELS["power"], x, y) == [float(int(a) ** int(b)) for a, b in zip(x, y, strict=True)]).all()
     squares = np.arange(1.0, 200.0)
     assert (apply(KERNELS["power"], squares**2, np.full_like(squares, 0.5)) == squares).all()
-
-
-def test_power_vectorised():
-    loop = binary_caller(KERNELS["power"])
-    loop.compile((VECTOR, VECTOR, VECTOR))
-    ir = loop.inspect_llvm((VECTOR, VECTOR, VECTOR))
-    assert re.search(r"@llvm\.fma\.v\d+f64", ir)
-    assert not re.search(r"@pow\b|@llvm\.pow", ir)
 
 
 def test_argument_types():

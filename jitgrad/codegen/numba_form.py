@@ -42,8 +42,8 @@ SCALARS = {
 RUNTIME = ("maximum", "minimum", "sum_step", "product_step")
 # Elementary functions of our own, which LLVM vectorises in the loop.
 VECTORISED = frozenset((
-    "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "tanh", "sinh", "cosh", "arctan", "arcsin", "arccos",
-    "cbrt", "power", "erf", "erfc",
+    "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "tanh", "sinh", "cosh", "sin", "cos", "tan",
+    "arctan", "arcsin", "arccos", "cbrt", "power", "erf", "erfc",
 ))  # fmt: skip
 GAMMA = frozenset(("lgamma", "digamma", "zeta"))
 # After how many turns, less one, a `while` asks for Ctrl-C: with a loop in it, and without.

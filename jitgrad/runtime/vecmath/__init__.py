@@ -3,7 +3,7 @@
 `KERNELS` maps a NumPy ufunc's name (and sigmoid, softplus, erf, erfc) to a Numba dispatcher of scalar
 arguments, float64 or float32, to be called from compiled code: Numba without SVML calls the C library, one
 element at a time, for each of these. They are within 2 ulp of the exact value over the whole range, special
-cases included, but for sin, cos and tan, which give NaN beyond |x| = 2**47.
+cases included.
 
 Compiled kernels are kept in Numba's cache: in `__pycache__` beside these files if that can be written, else
 in the user's cache directory; NUMBA_CACHE_DIR overrides both. Code that is

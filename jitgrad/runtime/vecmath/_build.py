@@ -12,6 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from types import CellType, FunctionType
 
+import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
@@ -43,6 +44,7 @@ def kernel(function):
 
 
 ROUND = 6755399441055744.0  # 1.5 * 2**52: x + ROUND leaves the integer nearest x in the low bits of the sum
+ROUND_SINGLE = np.float32(12582912.0)  # the same for float32
 
 
 @intrinsic
@@ -79,51 +81,62 @@ def shift_right(typingctx, i, n):
     return types.int64(types.int64, types.int64), codegen
 
 
-def _llvm_float_call(name, n):
-    """An intrinsic's (signature, codegen) for an LLVM function of n doubles."""
+def _llvm_function(name, n):
+    """An intrinsic for an LLVM function of n numbers of one floating-point type."""
 
-    def codegen(context, builder, signature, args):
-        double = ir.DoubleType()
-        function = builder.module.declare_intrinsic(name, [double], ir.FunctionType(double, [double] * n))
-        return builder.call(function, args)
+    def function(kind):
+        def codegen(context, builder, signature, args):
+            number = context.get_value_type(kind)
+            callee = builder.module.declare_intrinsic(name, [number], ir.FunctionType(number, [number] * n))
+            return builder.call(callee, args)
 
-    return types.float64(*[types.float64] * n), codegen
+        return kind(*[kind] * n), codegen
+
+    return function
+
+
+_fma, _mad, _copysign = (
+    _llvm_function("llvm.fma", 3),
+    _llvm_function("llvm.fmuladd", 3),
+    _llvm_function("llvm.copysign", 2),
+)
+_fabs, _sqrt, _rint = (_llvm_function(f"llvm.{name}", 1) for name in ("fabs", "sqrt", "rint"))
 
 
 @intrinsic
 def fma(typingctx, a, b, c):
     """a*b + c, rounded once."""
-    return _llvm_float_call("llvm.fma", 3)
+    return _fma(a)
 
 
 @intrinsic
 def mad(typingctx, a, b, c):
     """a*b + c, rounded once or twice, whichever is faster."""
-    return _llvm_float_call("llvm.fmuladd", 3)
+    return _mad(a)
 
 
 @intrinsic
 def copysign(typingctx, a, b):
     """|a| with the sign of b."""
-    return _llvm_float_call("llvm.copysign", 2)
+    return _copysign(a)
 
 
 @intrinsic
 def fabs(typingctx, a):
     """|a|."""
-    return _llvm_float_call("llvm.fabs", 1)
+    return _fabs(a)
 
 
 @intrinsic
 def sqrt(typingctx, a):
     """The square root, correctly rounded; NaN below zero."""
-    return _llvm_float_call("llvm.sqrt", 1)
+    return _sqrt(a)
 
 
 @intrinsic
 def rint(typingctx, a):
     """The nearest integer, ties to even."""
-    return _llvm_float_call("llvm.rint", 1)
+    return _rint(a)
 
 
 @intrinsic
@@ -143,7 +156,7 @@ def select(typingctx, condition, a, b):
     def codegen(context, builder, signature, args):
         return builder.select(*args)
 
-    kind = types.int64 if isinstance(a, types.Integer) else types.float64
+    kind = types.int64 if isinstance(a, types.Integer) else a
     return kind(types.boolean, kind, kind), codegen
 
 
@@ -152,14 +165,14 @@ def _polynomial(evaluate):
 
     def polynomial(typingctx, x, coefficients):
         def codegen(context, builder, signature, args):
-            double = ir.DoubleType()
-            mad_type = ir.FunctionType(double, [double] * 3)
-            muladd = builder.module.declare_intrinsic("llvm.fmuladd", [double], mad_type)
+            number = context.get_value_type(x)
+            mad_type = ir.FunctionType(number, [number] * 3)
+            muladd = builder.module.declare_intrinsic("llvm.fmuladd", [number], mad_type)
             point, values = args
             terms = [builder.extract_value(values, i) for i in range(len(signature.args[1]))]
             return evaluate(builder, lambda *abc: builder.call(muladd, abc), point, terms)
 
-        return types.float64(types.float64, coefficients), codegen
+        return x(x, coefficients), codegen
 
     return intrinsic(polynomial)
 
@@ -194,6 +207,40 @@ def widen(typingctx, x):
         return context.cast(builder, args[0], signature.args[0], types.float64)
 
     return types.float64(x), codegen
+
+
+@intrinsic
+def single(typingctx, x):
+    """The argument as float32."""
+
+    def codegen(context, builder, signature, args):
+        return context.cast(builder, args[0], signature.args[0], types.float32)
+
+    return types.float32(x), codegen
+
+
+@intrinsic
+def is_odd(typingctx, shifted):
+    """Whether n is odd, given the float32 `n + ROUND_SINGLE`."""
+
+    def codegen(context, builder, signature, args):
+        pattern = builder.bitcast(args[0], ir.IntType(32))
+        return builder.trunc(pattern, ir.IntType(1))
+
+    return types.boolean(types.float32), codegen
+
+
+@intrinsic
+def turned(typingctx, value, shifted):
+    """The float32 with its sign changed if the second bit of n is set, given `n + ROUND_SINGLE`."""
+
+    def codegen(context, builder, signature, args):
+        word = ir.IntType(32)
+        pattern, n = (builder.bitcast(a, word) for a in args)
+        sign = builder.and_(builder.shl(n, word(30)), word(1 << 31))
+        return builder.bitcast(builder.xor(pattern, sign), ir.FloatType())
+
+    return types.float32(types.float32, types.float32), codegen
 
 
 @intrinsic

@@ -1,6 +1,6 @@
 """The public kernels: one name for float64 and float32 (integers count as float64)."""
 
-from jitgrad.runtime.vecmath._build import is_single, kernel, narrow, select, widen
+from jitgrad.runtime.vecmath._build import is_single, kernel, narrow, select, single, widen
 from jitgrad.runtime.vecmath.error_function import erf64, erfc64
 from jitgrad.runtime.vecmath.exponential import cosh64, exp2_64, exp64, expm1_64, sigmoid64, sinh64, tanh64
 from jitgrad.runtime.vecmath.inverse import arccos64, arcsin64, arctan64, cbrt64
@@ -89,15 +89,13 @@ def softplus(x):
 @kernel
 def sin(x):
     """Sine."""
-    a = widen(x)
-    return narrow(select(is_single(x), sin32(a), sin64(a)), x)
+    return narrow(select(is_single(x), widen(sin32(single(x))), sin64(widen(x))), x)
 
 
 @kernel
 def cos(x):
     """Cosine."""
-    a = widen(x)
-    return narrow(select(is_single(x), cos32(a), cos64(a)), x)
+    return narrow(select(is_single(x), widen(cos32(single(x))), cos64(widen(x))), x)
 
 
 @kernel

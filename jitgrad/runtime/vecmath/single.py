@@ -1,26 +1,28 @@
-"""The most used functions for float32 arguments, computed in float64.
+"""The most used functions for float32 arguments, but for sin and cos computed in float64.
 
 Shorter polynomials, one-part constants and no care for subnormals: float64 has the room. Method and
 notation are those of the float64 kernels; at most 0.75 ulp.
 """
 
-from math import nan
+import numpy as np
 
 from jitgrad.runtime.vecmath._build import (
-    ROUND,
+    ROUND_SINGLE,
     bits,
     copysign,
     estrin,
     fabs,
     fma,
     from_bits,
+    is_odd,
     kernel,
     mad,
     select,
+    turned,
 )
+from jitgrad.runtime.vecmath._rare import rarely
 from jitgrad.runtime.vecmath.exponential import BIASED_ROUND, LOG2_E, clamp
 from jitgrad.runtime.vecmath.logarithm import edges, split
-from jitgrad.runtime.vecmath.trigonometric import LARGEST, PIO2_1, PIO2_2, TWO_OVER_PI
 
 LN2 = 0.6931471805599453
 # to 2**-28 of exp
@@ -33,10 +35,17 @@ EXP = (
 )
 # to 2**-36
 LOG = (0.6666666564521052, 0.4000033528145891, 0.2853730143495347, 0.2358230390845879)
+
+# The rest in float32 itself.
+UNIT, MINUS_HALF = np.float32(1.0), np.float32(-0.5)
+TWO_OVER_PI_32 = np.float32(0.63661975)
+PIO2_1_32, PIO2_2_32, PIO2_3_32 = np.float32(1.5707964), np.float32(-4.371139e-08), np.float32(-1.7151245e-15)
+LARGEST_32 = np.float32(131072.0)  # up to here the first product is subtracted exactly
+rare_sin32, rare_cos32 = (rarely(name, LARGEST_32) for name in ("sin", "cos"))
 # to 2**-28
-SIN = (-0.16666654866915434, 0.008332175289988034, -0.0001951696102224418)
+SIN = tuple(map(np.float32, (-0.16666654866915434, 0.008332175289988034, -0.0001951696102224418)))
 # to 2**-33
-COS = (0.04166665055091059, -0.0013887516900436946, 2.4453141460526196e-05)
+COS = tuple(map(np.float32, (0.04166665055091059, -0.0013887516900436946, 2.4453141460526196e-05)))
 
 
 @kernel
@@ -80,27 +89,26 @@ def sigmoid32(x):
 
 
 @kernel
-def reduce32(x):
-    """n as an integer and sin and cos of the rest."""
-    shifted = mad(x, TWO_OVER_PI, ROUND)
-    n = shifted - ROUND
-    r = mad(-n, PIO2_2, fma(-n, PIO2_1, x))
+def sin_cos32(x):
+    """n + ROUND_SINGLE, and sin and cos of x - n pi/2, all in float32: each product is rounded with its sum."""
+    shifted = mad(x, TWO_OVER_PI_32, ROUND_SINGLE)
+    n = shifted - ROUND_SINGLE
+    r = fma(-n, PIO2_3_32, fma(-n, PIO2_2_32, fma(-n, PIO2_1_32, x)))
     z = r * r
-    return bits(shifted), mad(z * r, estrin(z, SIN), r), mad(z * z, estrin(z, COS), mad(z, -0.5, 1.0))
+    return shifted, mad(z * r, estrin(z, SIN), r), mad(z * z, estrin(z, COS), mad(z, MINUS_HALF, UNIT))
 
 
 @kernel
 def sin32(x):
-    """Sine."""
-    n, sine, cosine = reduce32(x)
-    value = select((n & 1) == 0, sine, cosine)
-    value = from_bits(bits(value) ^ ((n & 2) << 62))
-    return select(fabs(x) <= LARGEST, select(x == 0.0, x, value), nan)
+    """Sine; at most 1.7 ulp."""
+    shifted, sine, cosine = sin_cos32(x)
+    value = turned(select(is_odd(shifted), cosine, sine), shifted)
+    return select(fabs(x) > LARGEST_32, rare_sin32(x), select(x == 0, x, value))
 
 
 @kernel
 def cos32(x):
-    """Cosine."""
-    n, sine, cosine = reduce32(x)
-    value = select((n & 1) == 0, cosine, sine)
-    return select(fabs(x) <= LARGEST, from_bits(bits(value) ^ (((n + 1) & 2) << 62)), nan)
+    """Cosine; at most 1.7 ulp."""
+    shifted, sine, cosine = sin_cos32(x)
+    value = turned(select(is_odd(shifted), sine, cosine), shifted + UNIT)
+    return select(fabs(x) > LARGEST_32, rare_cos32(x), value)

@@ -5,12 +5,8 @@ three float64 parts. The first product is subtracted exactly by a fused multiply
 multiple of 2**-53 below 2), the second with its error term. Both minimax polynomials (Remez, 45-digit
 arithmetic) are evaluated, and the low bits of n choose between them.
 
-This holds up to |x| = 2**47 = 1.4e14; beyond, the result is NaN: an exact reduction would cost every
-element more than the function itself, and LLVM, given a call to the C library under a condition, calls it
-for all lanes.
+This holds up to |x| = 2**47 = 1.4e14; beyond, the C library is asked, out of the loop's way (`_rare`).
 """
-
-from math import nan
 
 from jitgrad.runtime.vecmath._build import (
     ROUND,
@@ -23,6 +19,7 @@ from jitgrad.runtime.vecmath._build import (
     mad,
     select,
 )
+from jitgrad.runtime.vecmath._rare import rarely
 from jitgrad.runtime.vecmath.exponential import divide_parts
 
 TWO_OVER_PI = 0.6366197723675814
@@ -30,6 +27,7 @@ PIO2_1 = 1.5707963267948966
 PIO2_2 = 6.123233995736766e-17
 PIO2_3 = -1.4973849048591815e-33
 LARGEST = 140737488355328.0
+rare_sin, rare_cos, rare_tan = (rarely(name, LARGEST) for name in ("sin", "cos", "tan"))
 
 # (sin(r) - r) / r**3 in r**2, |r| <= pi/4, to 2**-58 of r
 SIN = (
@@ -81,7 +79,7 @@ def sin64(x):
     value = select((n & 1) == 0, sine, cosine)
     value = from_bits(bits(value) ^ ((n & 2) << 62))
     value = select(x == 0.0, x, value)
-    return select(fabs(x) <= LARGEST, value, nan)
+    return select(fabs(x) > LARGEST, rare_sin(x), value)
 
 
 @kernel
@@ -91,7 +89,7 @@ def cos64(x):
     sine, cosine = sin_cos(r, r_low)
     value = select((n & 1) == 0, cosine, sine)
     value = from_bits(bits(value) ^ (((n + 1) & 2) << 62))
-    return select(fabs(x) <= LARGEST, value, nan)
+    return select(fabs(x) > LARGEST, rare_cos(x), value)
 
 
 @kernel
@@ -114,4 +112,4 @@ def tan64(x):
         select(even, cosine, sine),
         select(even, cosine_tail, sine_tail),
     )
-    return select(fabs(x) <= LARGEST, select(x == 0.0, x, value), nan)
+    return select(fabs(x) > LARGEST, rare_tan(x), select(x == 0.0, x, value))
