@@ -6,11 +6,13 @@ that state, what the cotangents don't need is removed first; for the rest `resid
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from jitgrad.ad.checkpoints import in_chunks
+from jitgrad.ad.choices import Reversed, find_choices, find_state, with_notes
 from jitgrad.ad.forward import name_after
 from jitgrad.ad.regions import active_captures, own_all, reach, without_checks
 from jitgrad.ad.residuals import Restored, restore
@@ -18,7 +20,7 @@ from jitgrad.ad.stable import find_stable, with_rereads, without_rereads
 from jitgrad.ad.sweep import REVERSES, Sweep
 from jitgrad.ir.graph import Arg, Block, Const, Node, Value, substitute
 from jitgrad.ir.types import INT64, Type
-from jitgrad.ops.flow import CHUNKED, add_node, carried, for_, while_
+from jitgrad.ops.flow import CHUNKED, add_node, carried, for_, if_, while_
 from jitgrad.ops.registry import UFUNCS
 from jitgrad.ops.rules import zeros_like
 from jitgrad.ops.symbolic import Builder, Expr, as_arg, as_expr, building, current
@@ -76,19 +78,79 @@ def _reverse_while(sweep: Sweep, node: Node) -> None:
 
 
 def _reverse(sweep: Sweep, loop: Loop) -> None:
+    useful = useful_carries(loop, sweep)
+    if loop.node.op is for_:
+        loop, chosen = _reverse_choices(sweep, loop, useful)
+        useful = useful_carries(loop, sweep, chosen)
+    if useful:
+        _reverse_each(sweep, loop, useful)
+
+
+def _reverse_choices(sweep: Sweep, loop: Loop, useful: list[int]) -> tuple[Loop, set[int]]:
+    """Let the cotangents of what is chosen go to the last iteration in which it was; the loop that notes which."""
+    found = []
+    given = [k for k in useful if loop.node.outs[k] in sweep.bars]
+    for choice in find_choices(loop, given, useful, sweep.active):
+        inside = replace(loop, body=choice.body)
+        captures, start, masked = _start(sweep, inside, choice.slots)
+        back, masked = _body_back(sweep, inside, choice.slots, captures, start, masked, sweep.stored)
+        masked = masked[len(choice.slots) :]
+        chosen = Reversed(choice, back, dict(zip(captures, masked, strict=True)))
+        if find_state(inside, chosen):
+            found.append(chosen)
+    if not found:
+        return loop, set()
+    loop, notes = with_notes(loop, found)
+    sweep.forward = [loop.node]
+    current().own(loop.node.outs)
+    for chosen, outs in zip(found, notes, strict=True):
+        _reverse_chosen(sweep, loop, chosen, *outs)
+    return loop, {k for chosen in found for k in chosen.choice.slots}
+
+
+def _reverse_chosen(sweep: Sweep, loop: Loop, chosen: Reversed, last: Value, *noted: Value) -> None:
+    """Go back through the iteration in which something was chosen; what never was is what the loop began with."""
+    slots, back = chosen.choice.slots, chosen.back
+    heads = tuple(as_arg(sweep.bars[loop.node.outs[k]]) for k in slots)
+    totals = tuple(as_arg(sweep.bars[x] if x in sweep.bars else zeros_like(Expr(x))) for x in chosen.captures)
+    begun = [j for j, k in enumerate(slots) if loop.init[k] in sweep.active]
+    none = (as_arg(zeros_like(as_expr(heads[j]))) for j in begun)
+    env: dict[Value, Arg] = {loop.index: last, **chosen.known}
+    env.update(zip(back.params, (*heads, *totals), strict=True))
+    env.update((loop.params[k], value) for k, value in zip(chosen.noted, noted, strict=True))
+    then = Block((), [*chosen.nodes, *back.nodes], (*back.results[len(heads) :], *none), "then")
+    orelse = Block((), [], (*totals, *(heads[j] for j in begun)), "orelse")
+    outs = carried([*chosen.captures, *(loop.init[slots[j]] for j in begun)])
+    for out in outs:
+        out.name = f"{out.name}_bar" if out.name else None
+    ends = add_node(if_, (as_arg(Expr(last) >= 0),), (substitute(then, env), orelse), outs)
+    sweep.bars.update(zip(chosen.captures, ends, strict=False))
+    sweep.masked.update(x for x, masked in chosen.captures.items() if masked)
+    for j, end in zip(begun, ends[len(totals) :], strict=True):
+        start = loop.init[slots[j]]
+        sweep.add(start, end)
+        if chosen.choice.selects or loop.node.outs[slots[j]] in sweep.masked:
+            sweep.masked.add(start)
+
+
+def _start(sweep: Sweep, loop: Loop, useful: list[int]) -> tuple[list[Value], list, list[bool]]:
+    """What the body captures that has a cotangent; the cotangents so far, and whether they are masked."""
+    captures = active_captures(loop.body, [loop.body.results[k] for k in useful], sweep.active)
+    of = (*(loop.node.outs[k] for k in useful), *captures)
+    start = [sweep.bars.get(x) for x in of]
+    start = [zeros_like(Expr(x)) if s is None else s for s, x in zip(start, of, strict=True)]
+    for s, x in zip(start, of, strict=True):
+        name_after(s, x, "bar")
+    return captures, start, [x in sweep.masked for x in of]
+
+
+def _reverse_each(sweep: Sweep, loop: Loop, useful: list[int]) -> None:
+    """The reverse that goes through all iterations."""
     reads, stored = find_stable(loop)
     stored |= sweep.stored  # what outlives the outer loop is better than what outlives this one
     # In the primal the loop stays as it is; going back, what may be is read in the finished arrays.
     primal, loop = loop, replace(loop, body=with_rereads(loop.body, reads))
-    useful = useful_carries(loop, sweep)
-    results = [loop.body.results[k] for k in useful]
-    captures = active_captures(loop.body, results, sweep.active)
-    outs = [loop.node.outs[k] for k in useful]
-    start = [sweep.bars.get(x) for x in (*outs, *captures)]
-    start = [zeros_like(Expr(x)) if s is None else s for s, x in zip(start, (*outs, *captures), strict=True)]
-    for s, x in zip(start, (*outs, *captures), strict=True):
-        name_after(s, x, "bar")
-    masked = [x in sweep.masked for x in (*outs, *captures)]
+    captures, start, masked = _start(sweep, loop, useful)
     back, now_masked = _body_back(sweep, loop, useful, captures, start, masked, stored)
     state = restore(primal, back)
     sweep.forward = state.forward or sweep.forward
@@ -118,9 +180,12 @@ def _emit(loop: Loop, back: Block, state: Restored, start: tuple[Arg, ...]) -> t
     return add_node(for_, (loop.count, *init), (region,), carried(init))
 
 
-def useful_carries(loop: Loop, sweep: Sweep) -> list[int]:
-    """The carried values that the cotangents go through: those that results with a cotangent depend on."""
-    found = {k for k, o in enumerate(loop.node.outs) if o in sweep.bars}
+def useful_carries(loop: Loop, sweep: Sweep, done: Collection[int] = ()) -> list[int]:
+    """The carried values that the cotangents go through: those that results with a cotangent depend on.
+
+    The cotangents of the results `done` have gone elsewhere.
+    """
+    found = {k for k, o in enumerate(loop.node.outs) if o in sweep.bars and k not in done}
     while True:
         reached = reach(loop.body, [loop.body.results[k] for k in sorted(found)], sweep.active)
         more = found | {k for k, p in enumerate(loop.params) if p in reached}

@@ -56,7 +56,7 @@ def restore(loop: Loop, back: Block) -> Restored:
     state = Restored()
     kept: list[int] = []
     undos: list[Undo] = []
-    steady = {p: _evenly(loop, k) for k, p in enumerate(loop.params)}
+    steady = {p: evenly(loop, k) for k, p in enumerate(loop.params)}
     steady = {param: nodes for param, nodes in steady.items() if nodes is not None}
     for k, param in enumerate(loop.params):
         if param not in wanted or param in steady:
@@ -64,7 +64,7 @@ def restore(loop: Loop, back: Block) -> Restored:
         if loop.body.results[k] is param:
             state.known[param] = loop.init[k]
         elif param.type.shape and written_before_read(back, param, loop.makers):
-            state.prefix.append(_uninitialized(param, loop.node.loc))
+            state.prefix.append(without_content(param, loop.node.loc))
         elif param.type.shape and (undo := find_undo(loop, k, set(steady))) is not None:
             undos.append(undo)
             wanted |= dict.fromkeys(v for values in undo.computed.values() for v in values)
@@ -78,7 +78,7 @@ def restore(loop: Loop, back: Block) -> Restored:
     return state
 
 
-def _evenly(loop: Loop, k: int) -> list[Node] | None:
+def evenly(loop: Loop, k: int) -> list[Node] | None:
     """Nodes that compute a carried integer of the number of the iteration, if it grows by the same step in each."""
     param, start = loop.params[k], loop.init[k]
     made = {o: node for node in loop.body.nodes for o in node.outs}
@@ -171,7 +171,8 @@ class _Keeper:
         return list(ends)
 
 
-def _uninitialized(out: Value, loc: Loc, keeps: str = "") -> Node:
+def without_content(out: Value, loc: Loc, keeps: str = "") -> Node:
+    """The node that makes an array of any content; `keeps` says why, if it is for what the reverse needs."""
     lengths = tuple(n if isinstance(n, Value) else Const.of(n) for n in out.type.shape)
     return Node(uninitialized, lengths, (out,), {"dtype": out.type.dtype, "keeps": keeps}, (), loc)
 
@@ -181,7 +182,7 @@ def _room(value: Value, counts: tuple[Arg, ...], why: tuple[str, Loc], nodes: li
     dims = tuple(n if isinstance(n, Value) else int(n.value) for n in counts)
     name = f"{value.name}_steps" if value.name else None
     room = Value(Type(value.type.dtype, (*dims, *value.type.shape)), name)
-    nodes.append(_uninitialized(room, why[1], why[0]))
+    nodes.append(without_content(room, why[1], why[0]))
     return room
 
 
