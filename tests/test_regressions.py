@@ -410,3 +410,16 @@ def test_a_written_argument_overlaps_a_transposed_one_or_a_global():
             with pytest.raises(ValueError, match="shares memory"):
                 f(*shared)
             assert np.isfinite(f(*apart))
+
+
+def test_quotients_are_divided():
+    def f(x):
+        n = x.size
+        total = 0.0
+        for i in range(n):
+            total += x[i] * np.sign(-1.0 + 2.0 * i / (n - 1))  # 0 in the middle; not if multiplied by 1 / (n - 1)
+        return total
+
+    x = np.ones(19)
+    assert jit(f)(x) == 0.0
+    assert np.array_equal(grad(f)(x), np.repeat([-1.0, 0.0, 1.0], [9, 1, 9]))

@@ -83,7 +83,7 @@ LOGARITHMS = {"log": 0, "log2": 0, "log10": 0, "log1p": -1}
 def caller(kernel):
     """A loop over the kernel with the flags that generated code is compiled with."""
 
-    @njit(error_model="numpy", fastmath={"arcp", "contract", "nsz"})
+    @njit(error_model="numpy", fastmath={"contract", "nsz"})
     def loop(x, out):
         for i in range(x.size):
             out[i] = kernel(x[i])
@@ -95,7 +95,7 @@ def caller(kernel):
 def binary_caller(kernel):
     """The same for two arguments."""
 
-    @njit(error_model="numpy", fastmath={"arcp", "contract", "nsz"})
+    @njit(error_model="numpy", fastmath={"contract", "nsz"})
     def loop(x, y, out):
         for i in range(x.size):
             out[i] = kernel(x[i], y[i])

@@ -26,7 +26,7 @@ from jitgrad.compile import cache as disk
 from jitgrad.compile.lowering import Compiler
 from jitgrad.compile.prune import prune_once
 
-FASTMATH = frozenset({"arcp", "contract", "nsz"})  # keeps NaN, Inf and the order of sums
+FASTMATH = frozenset({"contract", "nsz"})  # keeps NaN, Inf, quotients, and the order of sums
 # Tests compile with Numba's own access to elements as well, which takes nothing for granted, and compare.
 DIRECT = os.environ.get("JITGRAD_DIRECT", "1") != "0"
 
