@@ -1,17 +1,49 @@
 """The twelve problems of `benchmarks/problems`, on small inputs of our own; and the memory of a few derivatives."""
 
 import json
+import pkgutil
 
 import numpy as np
 import pytest
 
-from benchmarks.problems import NAMES, check, differences, gmm, lstm
+from benchmarks.problems import NAMES, check, differences, gmm, handwritten, lstm, speed
+
+BY_HAND = [module.name for module in pkgutil.iter_modules(handwritten.__path__)]
+ODD_SIZES = {  # such that vectorised loops have a rest
+    "det": {"ell": 3},
+    "gmm": {"d": 3, "k": 7, "n": 19},
+    "ba": {"n": 3, "m": 5, "p": 17},
+    "ht": {"vertices": 37, "points": 11, "complicated": False},
+    "kmeans": {"k": 7, "n": 45, "d": 3},
+    "llsq": {"n": 19, "m": 7},
+    "lse": {"n": 45},
+    "lstm": {"layers": 3, "steps": 8, "bits": 7},
+    "ode": {"n": 9, "s": 5},
+    "particle": {"w": 0.2},
+    "saddle": {"scale": 2.0},
+}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_derivative(name):
     ((_, _, _, function, input, expected),) = check.own_cases("small", [name])
     assert check.error(function(input), expected) <= check.OF_DIFFERENCES
+    if name in BY_HAND:
+        module = check.problem(name)
+        for size in (module.SIZES["small"], ODD_SIZES[name]):
+            input = module.generate(**size, seed=1)
+            programs, hand = module.programs(input), speed.handwritten(name)
+            assert speed.disagreement(programs, hand, module.arguments(input)) <= speed.TOLERANCE
+
+
+def test_lines_of_speed():
+    seconds = {"plain": 1e-3, "ours": 8e-4, "derivative": 1.2e-3, "hand": 1e-3, "descent": 5e-3}
+    row = {"problem": "ode", "size": "middle", "seconds": seconds, "bound": 1.1, "compile": 0.5}
+    row["ratios"] = {"plain": 1.2, "ours": 1.5, "hand": 1.2, "descent": 1.5}
+    row |= {"evaluations": {"primal": 2, "derivative": 2}, "counted": 4e-3}
+    first, second = speed.lines(row)
+    assert first.endswith("MISSED: plain, hand")
+    assert "1.50 of 2 primals and 2 derivatives" in second
 
 
 @pytest.mark.parametrize("module", [gmm, lstm])
