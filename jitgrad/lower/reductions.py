@@ -13,7 +13,6 @@ from jitgrad.lower.lowering import Lowering, lowers
 from jitgrad.lower.plan import is_vector_product
 from jitgrad.ops.elementwise import where
 from jitgrad.ops.memory import call_into, load, product_step, sum_step, view
-from jitgrad.ops.registry import UFUNCS
 from jitgrad.ops.rules import is_one
 from jitgrad.ops.symbolic import Expr, as_arg
 
@@ -36,8 +35,9 @@ def _greatest(dtype: np.dtype) -> object:
 STEPS: dict[str, tuple[Callable, Callable]] = {
     "sum": (lambda dtype: dtype.type(0), lambda total, x: sum_step(total, x)),
     "prod": (lambda dtype: dtype.type(1), lambda total, x: product_step(total, x)),
-    "max": (_least, UFUNCS[np.maximum]),
-    "min": (_greatest, UFUNCS[np.minimum]),
+    # The total comes second: LLVM makes a masked store, which is slow, of a store that may leave the first as it is.
+    "max": (_least, lambda total, x: np.maximum(x, total)),
+    "min": (_greatest, lambda total, x: np.minimum(x, total)),
     "any": (lambda dtype: np.False_, lambda total, x: total | x),
     "all": (lambda dtype: np.True_, lambda total, x: total & x),
 }
