@@ -8,26 +8,26 @@ import math
 import numpy as np
 from numba import njit
 
-FLAGS = {"error_model": "numpy", "fastmath": {"arcp", "contract", "nsz", "reassoc"}}
+from benchmarks.problems.handwritten import SUMS
 
 
-@njit(**FLAGS)
+@njit(**SUMS)
 def cross(a, b):
     return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
 
 
-@njit(**FLAGS)
+@njit(**SUMS)
 def dot(a, b):
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
-@njit(**FLAGS)
+@njit(**SUMS)
 def combined(p, a, q, b, r, c):
     """p a + q b + r c, of vectors."""
     return p * a[0] + q * b[0] + r * c[0], p * a[1] + q * b[1] + r * c[1], p * a[2] + q * b[2] + r * c[2]
 
 
-@njit(**FLAGS)
+@njit(**SUMS)
 def turn_of(r):
     """The axis of a rotation, sine and cosine, 1 / angle. Without an angle, what makes `rotated` y + r x y, and 0."""
     square = dot(r, r)
@@ -38,12 +38,12 @@ def turn_of(r):
     return (r[0] * inverse, r[1] * inverse, r[2] * inverse), math.sin(angle), math.cos(angle), inverse
 
 
-@njit(**FLAGS)
+@njit(**SUMS)
 def rotated(axis, sine, cosine, y):
     return combined(cosine, y, sine, cross(axis, y), (1.0 - cosine) * dot(axis, y), axis)
 
 
-@njit(**FLAGS)
+@njit(**SUMS)
 def by_rotation(turn, y, z_bar):
     """The derivative of the rotated y, times z_bar, by the three numbers of the rotation."""
     axis, sine, cosine, inverse = turn
@@ -62,7 +62,7 @@ def by_rotation(turn, y, z_bar):
     )
 
 
-@njit(**FLAGS)
+@njit(**SUMS)
 def fill(cameras, points, weights, features, camera_of, point_of, starts, columns, values):
     """Writes the Jacobian into the three arrays of compressed sparse rows."""
     n, m, p = cameras.shape[0], points.shape[0], weights.size
@@ -109,7 +109,7 @@ def fill(cameras, points, weights, features, camera_of, point_of, starts, column
     starts[3 * p] = 31 * p
 
 
-@njit(**FLAGS)
+@njit(**SUMS)
 def derivative(cameras, points, weights, features, camera_of, point_of):
     p = weights.size
     starts, columns, values = np.empty(3 * p + 1, np.int32), np.empty(31 * p, np.int32), np.empty(31 * p)

@@ -1,24 +1,23 @@
 """The gradient of lstm: the gates and states of all steps are kept, and the four gates of a layer are one flat loop.
 
 As tanh(z) = 2 sigmoid(2 z) - 1, the four are sigmoids, of a row of inputs (v, hidden, v, hidden) times the row of
-weights, with what belongs to the change times two. The text doesn't need the objective itself, so nothing of it is
-computed: each step gives the cotangents of its output when it is reached.
+weights, with what belongs to the change times two. The objective is a sum over the steps, so the cotangents of a step's
+output are known as soon as it is reached.
 """
 
 import numpy as np
 from numba import njit
 
+from benchmarks.problems.handwritten import SUMS
 from jitgrad.runtime.vecmath import exp
 
-FLAGS = {"error_model": "numpy", "fastmath": {"arcp", "contract", "nsz", "reassoc"}}
 
-
-@njit(**FLAGS)
+@njit(**SUMS)
 def sigmoid(z):
     return 1.0 / (1.0 + exp(-z))
 
 
-@njit(**FLAGS)
+@njit(**SUMS)
 def doubled_change(rows, factor):
     """Rows of four blocks, times a factor, and the last block times two as well."""
     out = rows * factor
@@ -28,7 +27,7 @@ def doubled_change(rows, factor):
     return out
 
 
-@njit(**FLAGS)
+@njit(**SUMS)
 def predict(v, target, extra, v_bar, extra_bar):
     """The cotangents of what the last layer gives, v, and of its scale and bias."""
     total, normaliser = 0.0, 2.0
@@ -43,7 +42,7 @@ def predict(v, target, extra, v_bar, extra_bar):
         extra_bar[2, j] += y_bar
 
 
-@njit(**FLAGS)
+@njit(**SUMS)
 def forward(weight, bias, extra, sequence, hidden, cell, gates, squashed, v_bar, extra_bar):
     """Fills the states, the gates, tanh of the cells, and the cotangents of the outputs of all steps."""
     layers, bits = weight.shape[0], sequence.shape[1]
@@ -68,7 +67,7 @@ def forward(weight, bias, extra, sequence, hidden, cell, gates, squashed, v_bar,
         predict(inputs, sequence[t + 1], extra, v_bar[t], extra_bar)
 
 
-@njit(**FLAGS)
+@njit(**SUMS)
 def back(weight, extra, sequence, hidden, cell, gates, squashed, v_bar, weight_bar, bias_bar, extra_bar):
     """Adds up the cotangents of weights, biases and the scale of the inputs."""
     layers, bits = weight.shape[0], sequence.shape[1]
@@ -104,7 +103,7 @@ def back(weight, extra, sequence, hidden, cell, gates, squashed, v_bar, weight_b
             extra_bar[0, j] += v_bar_i[j] * sequence[t, j]
 
 
-@njit(**FLAGS)
+@njit(**SUMS)
 def derivative(main, extra, state, sequence):
     steps, bits = sequence.shape[0] - 1, sequence.shape[1]
     layers = main.shape[0] // 2

@@ -9,7 +9,8 @@ stands in front of each state, for f_0 = x_0 * 1.
 import numpy as np
 from numba import njit, uintp
 
-FLAGS = {"error_model": "numpy", "fastmath": {"arcp", "contract", "nsz"}}
+from benchmarks.problems.handwritten import FLAGS
+
 ABOVE = 4  # components that a step back looks at, above its own
 
 
