@@ -23,6 +23,8 @@ from jitgrad.runtime.vecmath import KERNELS
 SIZE = 10_000
 FLAGS = {"error_model": "numpy", "fastmath": {"contract", "nsz"}}
 INTERVALS = {"arccos": (-1, 1), "arcsin": (-1, 1), "log1p": (-0.9, 10), "power": (0.1, 5)}
+INTERVALS |= {"arctanh": (-1, 1), "arccosh": (1, 20)}
+BINARY = ("power", "hypot", "arctan2", "logaddexp", "logaddexp2")
 INTERVALS |= dict.fromkeys(("log", "log2", "log10"), (0.1, 10))
 
 ELSEWHERE = {  # name: (array function, what one would write in Numba)
@@ -46,7 +48,7 @@ def loop({arguments}, out):
 
 def loop_of(name, expression, namespace=None):
     """A compiled loop that evaluates the expression of x (and y)."""
-    if name == "power":
+    if name in BINARY:
         text = LOOP.format(arguments="x_, y_", load="x, y = x_[i], y_[i]", expression=expression)
     else:
         text = LOOP.format(arguments="x_", load="x = x_[i]", expression=expression)
@@ -57,7 +59,7 @@ def loop_of(name, expression, namespace=None):
 
 def kernel_loop(name):
     """The loop over the kernel."""
-    return loop_of(name, "kernel(x, y)" if name == "power" else "kernel(x)", {"kernel": KERNELS[name]})
+    return loop_of(name, "kernel(x, y)" if name in BINARY else "kernel(x)", {"kernel": KERNELS[name]})
 
 
 def best(run, repeats=9, inner=20):
@@ -78,10 +80,13 @@ def speed(names, dtype):
     rng = np.random.default_rng(0)
     for name in names:
         arguments = [rng.uniform(*INTERVALS.get(name, (-5, 5)), SIZE).astype(dtype)]
-        if name == "power":
+        if name in BINARY:
             arguments.append(rng.uniform(-3, 3, SIZE).astype(dtype))
         out = np.empty_like(arguments[0])
-        ufunc, expression = ELSEWHERE.get(name) or (getattr(np, name), f"np.{name}(x)")
+        ufunc, expression = ELSEWHERE.get(name) or (
+            getattr(np, name),
+            f"np.{name}({'x, y' if name in BINARY else 'x'})",
+        )
         ours, plain = kernel_loop(name), loop_of(name, expression)
         columns = [
             best(lambda f=ours, a=arguments, o=out: f(*a, o)),
@@ -93,7 +98,7 @@ def speed(names, dtype):
 
 def compile_seconds(name):
     """Seconds to compile the loop over the kernel, less those of a loop without it."""
-    arrays = "(" + ", ".join(["float64[::1]"] * (3 if name == "power" else 2)) + ")"
+    arrays = "(" + ", ".join(["float64[::1]"] * (3 if name in BINARY else 2)) + ")"
 
     def seconds(loop):
         start = time.perf_counter()

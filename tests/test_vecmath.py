@@ -21,7 +21,7 @@ LIMIT = 2.0  # ulp
 mp = mpmath.mp.clone()
 mp.prec = 140
 
-BINARY = ["power"]
+BINARY = ["arctan2", "hypot", "logaddexp", "logaddexp2", "power"]
 UNARY = sorted(set(KERNELS) - set(BINARY))
 DTYPES = [np.float64, np.float32]
 
@@ -32,8 +32,11 @@ needs_avx2 = pytest.mark.skipif(
 # reference, and where the function's interesting values are
 REFERENCE = {
     "arccos": (mp.acos, -1, 1),
+    "arccosh": (mp.acosh, 1, 20),
     "arcsin": (mp.asin, -1, 1),
+    "arcsinh": (mp.asinh, -20, 20),
     "arctan": (mp.atan, -5, 5),
+    "arctanh": (mp.atanh, -1, 1),
     "cbrt": (lambda x: mp.cbrt(x) if x >= 0 else -mp.cbrt(-x), -10, 10),
     "cos": (mp.cos, -100, 100),
     "cosh": (mp.cosh, -711, 711),
@@ -55,8 +58,11 @@ REFERENCE = {
 }
 SPECIAL = {  # values at nan, inf, -inf, 0.0, -0.0
     "arccos": (math.nan, math.nan, math.nan, math.pi / 2, math.pi / 2),
+    "arccosh": (math.nan, math.inf, math.nan, math.nan, math.nan),
     "arcsin": (math.nan, math.nan, math.nan, 0.0, -0.0),
+    "arcsinh": (math.nan, math.inf, -math.inf, 0.0, -0.0),
     "arctan": (math.nan, math.pi / 2, -math.pi / 2, 0.0, -0.0),
+    "arctanh": (math.nan, math.nan, math.nan, 0.0, -0.0),
     "cbrt": (math.nan, math.inf, -math.inf, 0.0, -0.0),
     "cos": (math.nan, math.nan, math.nan, 1.0, 1.0),
     "cosh": (math.nan, math.inf, math.inf, 1.0, 1.0),
@@ -124,6 +130,10 @@ def samples(name, dtype):
     x = np.concatenate([positive, -positive, dense.astype(dtype)])
     if name in ("arcsin", "arccos"):
         return x[np.abs(x) <= 1]
+    if name == "arctanh":
+        return x[np.abs(x) < 1]
+    if name == "arccosh":
+        return np.concatenate([x[x >= 1], dtype(1) + np.abs(x[np.abs(x) < 1])])
     if name in LOGARITHMS:
         return x[x > LOGARITHMS[name]]
     return x
@@ -185,7 +195,9 @@ def test_special_values(name, dtype):
         assert same(got, want), (v, got, want)
 
 
-@pytest.mark.parametrize(("name", "x"), [("log", -1), ("log1p", -2), ("arcsin", 1.1), ("arccos", -1.1)])
+@pytest.mark.parametrize(
+    ("name", "x"), [("log", -1), ("log1p", -2), ("arcsin", 1.1), ("arccos", -1.1), ("arctanh", 1.1), ("arccosh", 0.9)]
+)
 def test_outside_the_domain(name, x):
     assert np.isnan(apply(KERNELS[name], np.full(9, float(x)))).all()
 
@@ -287,6 +299,54 @@ def test_power_is_exact_where_the_result_is_representable():
     assert (apply(KERNELS["power"], x, y) == [float(int(a) ** int(b)) for a, b in zip(x, y, strict=True)]).all()
     squares = np.arange(1.0, 200.0)
     assert (apply(KERNELS["power"], squares**2, np.full_like(squares, 0.5)) == squares).all()
+
+
+PLANE = {
+    "arctan2": mp.atan2,
+    "hypot": mp.hypot,
+    "logaddexp": lambda x, y: max(x, y) + mp.log1p(mp.exp(max(-abs(x - y), -2000))),
+    "logaddexp2": lambda x, y: max(x, y) + mp.log1p(mp.power(2, max(-abs(x - y), -2000))) / mp.ln2,
+}
+
+
+def plane_samples(dtype):
+    """Pairs of numbers of any size, and of like size."""
+    rng = np.random.default_rng(9)
+    info = np.finfo(dtype)
+    low, high = info.minexp - info.nmant, info.maxexp
+    sizes = np.exp2(rng.uniform(low, high, (2, 1500)))
+    like = sizes[0, :1000] * np.exp2(rng.uniform(-4, 4, 1000))
+    middling = rng.uniform(0, 20, (2, 1500))
+    with np.errstate(over="ignore"):
+        pairs = np.hstack([sizes, [sizes[0, :1000], like], middling]).astype(dtype)
+    pairs = pairs[:, np.isfinite(pairs).all(axis=0)]
+    return pairs * rng.choice([-1, 1], pairs.shape).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.__name__)
+@pytest.mark.parametrize("name", PLANE)
+def test_accuracy_in_the_plane(name, dtype):
+    x, y = plane_samples(dtype)
+    got = apply(KERNELS[name], x, y)
+    assert got.dtype == dtype
+    for a, b, value in zip(x, y, got, strict=True):
+        a, b = mp.mpf(float(a)), mp.mpf(float(b))
+        reference = PLANE[name](a, b)
+        error = ulps(value, reference, dtype)
+        if name.startswith("logaddexp") and error > LIMIT:  # the two parts may cancel
+            error *= abs(reference) / max(abs(a), abs(b))
+        assert error <= LIMIT, (a, b, value, error)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.__name__)
+@pytest.mark.parametrize("name", PLANE)
+def test_special_values_in_the_plane(name, dtype):
+    values = [0.0, -0.0, 1.0, -1.0, 1e-40, math.inf, -math.inf, math.nan]
+    x, y = np.ascontiguousarray(np.array(list(itertools.product(values, repeat=2)), dtype).T)
+    with np.errstate(all="ignore"):
+        expected = getattr(np, name)(x, y)
+    for a, b, got, want in zip(x, y, apply(KERNELS[name], x, y), expected, strict=True):
+        assert same(got, want) or abs(got - want) <= 2 * np.spacing(abs(want)), (a, b, got, want)
 
 
 def test_argument_types():

@@ -43,7 +43,8 @@ RUNTIME = ("maximum", "minimum", "sum_step", "product_step")
 # Elementary functions of our own, which LLVM vectorises in the loop.
 VECTORISED = frozenset((
     "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "tanh", "sinh", "cosh", "sin", "cos", "tan",
-    "arctan", "arcsin", "arccos", "cbrt", "power", "erf", "erfc",
+    "arctan", "arcsin", "arccos", "arcsinh", "arccosh", "arctanh", "arctan2", "hypot", "logaddexp", "logaddexp2",
+    "cbrt", "power", "erf", "erfc",
 ))  # fmt: skip
 GAMMA = frozenset(("lgamma", "digamma", "zeta"))
 # After how many turns, less one, a `while` asks for Ctrl-C: with a loop in it, and without.
@@ -205,9 +206,8 @@ class NumbaWriter(RegionWriter):
             value = fill(SCALARS.get(name) or OPERATORS[name], *args)
         else:
             value = call(f"np.{name}", *args)
-        # Numba computes small integers in 64 bits, where NumPy wraps around, and sinc in float64.
-        narrow = name == "sinc" and node.out.type.dtype == np.float32
-        narrow |= node.out.type.dtype in _NARROW and name not in ("where", "maximum", "minimum")
+        # Numba computes small integers in 64 bits, where NumPy wraps around.
+        narrow = node.out.type.dtype in _NARROW and name not in ("where", "maximum", "minimum")
         return call(dtype_name(node.out.type.dtype), value) if narrow else value
 
     def _axis_length(self, node, args, axis):

@@ -30,6 +30,11 @@ def scalar(node: Node, args: list) -> object:
         return _where(g == 0, out.dtype.type(0), g * p)
     if op is root:
         return np.sqrt(args[0])
+    if op.name == "sinc":
+        number = out.dtype.type
+        x = cast(args[0], out.dtype)
+        y = number(np.pi) * _where(x == 0, number(1e-20), x)
+        return np.sin(y) / y
     if op.name == "sign" and out.dtype.kind == "u":  # Numba takes the top bit for a sign
         return cast(args[0] != 0, out.dtype)
     if op.name == "power":

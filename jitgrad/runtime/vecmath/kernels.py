@@ -4,7 +4,9 @@ from jitgrad.runtime.vecmath._build import is_single, kernel, narrow, select, si
 from jitgrad.runtime.vecmath.error_function import erf64, erfc64
 from jitgrad.runtime.vecmath.exponential import cosh64, exp2_64, exp64, expm1_64, sigmoid64, sinh64, tanh64
 from jitgrad.runtime.vecmath.inverse import arccos64, arcsin64, arctan64, cbrt64
-from jitgrad.runtime.vecmath.logarithm import log1p_64, log2_64, log10_64, log64, softplus64
+from jitgrad.runtime.vecmath.inverse_hyperbolic import arccosh64, arcsinh64, arctanh64
+from jitgrad.runtime.vecmath.logarithm import log1p_64, log2_64, log10_64, log64, logaddexp2_64, logaddexp64, softplus64
+from jitgrad.runtime.vecmath.planar import arctan2_64, hypot32, hypot64
 from jitgrad.runtime.vecmath.powers import power32, power64
 from jitgrad.runtime.vecmath.single import cos32, exp32, log32, sigmoid32, sin32, tanh32
 from jitgrad.runtime.vecmath.trigonometric import cos64, sin64, tan64
@@ -123,6 +125,49 @@ def arccos(x):
 
 
 @kernel
+def arcsinh(x):
+    """Inverse hyperbolic sine."""
+    return narrow(arcsinh64(widen(x)), x)
+
+
+@kernel
+def arccosh(x):
+    """Inverse hyperbolic cosine."""
+    return narrow(arccosh64(widen(x)), x)
+
+
+@kernel
+def arctanh(x):
+    """Inverse hyperbolic tangent."""
+    return narrow(arctanh64(widen(x)), x)
+
+
+@kernel
+def arctan2(y, x):
+    """The angle of the vector (x, y)."""
+    return narrow(arctan2_64(widen(y), widen(x)), x + y)
+
+
+@kernel
+def hypot(x, y):
+    """The length of the vector (x, y)."""
+    a, b = widen(x), widen(y)
+    return narrow(select(is_single(x) & is_single(y), hypot32(a, b), hypot64(a, b)), x + y)
+
+
+@kernel
+def logaddexp(x, y):
+    """log(e**x + e**y)."""
+    return narrow(logaddexp64(widen(x), widen(y)), x + y)
+
+
+@kernel
+def logaddexp2(x, y):
+    """log2(2**x + 2**y)."""
+    return narrow(logaddexp2_64(widen(x), widen(y)), x + y)
+
+
+@kernel
 def cbrt(x):
     """Cube root."""
     return narrow(cbrt64(widen(x)), x)
@@ -166,6 +211,13 @@ KERNELS = {
     "arctan": arctan,
     "arcsin": arcsin,
     "arccos": arccos,
+    "arcsinh": arcsinh,
+    "arccosh": arccosh,
+    "arctanh": arctanh,
+    "arctan2": arctan2,
+    "hypot": hypot,
+    "logaddexp": logaddexp,
+    "logaddexp2": logaddexp2,
     "cbrt": cbrt,
     "power": power,
     "erf": erf,

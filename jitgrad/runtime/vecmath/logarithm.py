@@ -1,4 +1,4 @@
-"""log, log1p, log2, log10, softplus.
+"""log, log1p, log2, log10, softplus, logaddexp.
 
 Method (Cody & Waite 1980; Muller, Elementary Functions): the argument is 2**k (1 + f) with 1 + f in
 [sqrt(1/2), sqrt(2)); with s = f / (2 + f), log(1 + f) = 2 atanh(s) = f - s f + s R(s**2), and f - s f is
@@ -18,10 +18,11 @@ from jitgrad.runtime.vecmath._build import (
     select,
     shift_right,
 )
-from jitgrad.runtime.vecmath.exponential import LN2_HI, LN2_LO, exp64
+from jitgrad.runtime.vecmath.exponential import LN2_HI, LN2_LO, exp2_64, exp64
 
 LOG10_2_HI = 0.3010299956640665  # 38 bits, as LN2_HI
 LOG10_2_LO = -8.532344317057107e-14
+LN2 = 0.6931471805599453
 LOG2_E = 1.4426950408889634
 LOG10_E = 0.4342944819032518
 
@@ -85,12 +86,19 @@ def log64(x):
 
 
 @kernel
-def log_one_plus(x, u):
-    """log(1 + x) for x > -1; u = 1 + x rounded, and what rounding lost is added to f."""
+def log_one_plus_parts(u, lost, places):
+    """log(2**places (u + lost)), where u > 0 is a sum of 1 and something, and `lost` what its rounding lost."""
     k, m = split(u)
-    scale = select(fabs(x) < 1e16, from_bits(ONE + (bits(m) - bits(u))), 0.0)  # 2**-k, where anything is lost
-    f = mad(x - (u - 1.0), scale, m - 1.0)
+    scale = select(u < 1e16, from_bits(ONE + (bits(m) - bits(u))), 0.0)  # 2**-k, where anything is lost
+    f = mad(lost, scale, m - 1.0)
+    k += places
     return mad(k, LN2_HI, f - (log1p_parts(f) - k * LN2_LO))
+
+
+@kernel
+def log_one_plus(x, u):
+    """log(1 + x) for x > -1, u = 1 + x rounded."""
+    return log_one_plus_parts(u, x - (u - 1.0), 0.0)
 
 
 @kernel
@@ -105,6 +113,22 @@ def softplus64(x):
     """log(1 + exp(x)) = max(x, 0) + log1p(exp(-|x|)); at most 2 ulp."""
     e = exp64(-fabs(x))
     return select(x > 0.0, x, 0.0) + log_one_plus(e, 1.0 + e)
+
+
+@kernel
+def logaddexp64(x, y):
+    """log(exp(x) + exp(y)); within 2 ulp of the larger of the result and its two parts."""
+    large, small = select(x > y, x, y), select(x > y, y, x)
+    e = exp64(small - large)
+    return select(x == y, x + LN2, large + log_one_plus(e, 1.0 + e))
+
+
+@kernel
+def logaddexp2_64(x, y):
+    """The same to base 2."""
+    large, small = select(x > y, x, y), select(x > y, y, x)
+    e = exp2_64(small - large)
+    return select(x == y, x + 1.0, mad(log_one_plus(e, 1.0 + e), LOG2_E, large))
 
 
 @kernel
