@@ -99,9 +99,44 @@ def neumaier(x):
     return total + lost
 
 
-def steps(function, x):
-    """How many additions of the compiled program are taken in any order."""
-    return len(re.findall(r"sum_step\(", jit(function).source(x, form="numba")))
+def polynomial(x):
+    total, power = 0.0, 1.0
+    for i in range(x.shape[0]):
+        total += x[i] * power
+        power *= 0.9
+    return total
+
+
+def neighbours(x):
+    total, last = 0.0, 0.0
+    for i in range(x.shape[0]):
+        total += x[i] * last
+        last = x[i]
+    return total
+
+
+def powers_of_sums(x):
+    total, power = 0.0, 1.0
+    for _ in range(x.shape[0]):
+        for j in range(x.shape[0]):
+            total += x[j] * power
+        power *= 0.9
+    return total
+
+
+def steps(function, x, kind="(?:sum|serial)_step"):
+    """How many additions of the compiled program are taken for the steps of sums."""
+    return len(re.findall(rf"{kind}\(", jit(function).source(x, form="numba")))
+
+
+@pytest.mark.parametrize(
+    ("function", "kind"), [(polynomial, "serial_step"), (neighbours, "sum_step"), (powers_of_sums, "sum_step")]
+)
+def test_sums_beside_what_waits_for_itself(function, kind):
+    x = np.random.default_rng(0).normal(size=37)
+    assert steps(function, x) == steps(function, x, kind) == 1
+    assert jit(function)(x) == pytest.approx(function(x), rel=1e-13)
+    check_grads(function, (x,), order=1)
 
 
 @pytest.mark.parametrize(("function", "count"), [(squares, 1), (less, 2), (positive, 1), (rows, 1)])

@@ -39,7 +39,7 @@ SCALARS = {
     "square": "_0 * _0",
 }
 # Functions of the runtime, where Numba's own are slower or not NumPy's.
-RUNTIME = ("maximum", "minimum", "sum_step", "product_step")
+RUNTIME = ("maximum", "minimum", "sum_step", "serial_step", "product_step")
 # Elementary functions of our own, which LLVM vectorises in the loop.
 VECTORISED = frozenset((
     "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "tanh", "sinh", "cosh", "sin", "cos", "tan",
@@ -200,8 +200,8 @@ class NumbaWriter(RegionWriter):
         elif name in GAMMA:
             self.imports.add(f"from jitgrad.runtime.gamma import {name}")
             value = call(name, *args)
-        elif name in ("sum_step", "product_step"):
-            value = fill(OPERATORS["add" if name == "sum_step" else "multiply"], *args)
+        elif name in ("sum_step", "serial_step", "product_step"):
+            value = fill(OPERATORS["multiply" if name == "product_step" else "add"], *args)
         elif name in OPERATORS or name in SCALARS:
             value = fill(SCALARS.get(name) or OPERATORS[name], *args)
         else:

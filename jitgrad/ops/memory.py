@@ -30,6 +30,8 @@ call_into = Op("call_into", lambda args, function: same_type(args))
 # reassociable sums, and extrema that NaN passes through: what lets LLVM vectorise a reduction that is known to be one.
 sum_step = Op("sum_step", lambda args: Type(args[0].type.dtype))
 product_step = Op("product_step", lambda args: Type(args[0].type.dtype))
+# the step of a sum in a loop that doesn't vectorise: never fused with a product.
+serial_step = Op("serial_step", lambda args: Type(args[0].type.dtype))
 
 # stack_address(): where the stack of the running function is.
 stack_address = Op("stack_address", lambda args: Type(INT64))

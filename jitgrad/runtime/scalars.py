@@ -31,6 +31,7 @@ def _flagged(method: str, flags: tuple[str, ...]):
 _REDUCTION = ("reassoc", "contract", "nsz", "arcp")
 sum_step = _flagged("fadd", _REDUCTION)
 product_step = _flagged("fmul", _REDUCTION)
+serial_step = _flagged("fadd", ("nsz",))
 
 
 def _extremum(name: str, predicate: str):
