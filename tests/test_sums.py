@@ -115,6 +115,14 @@ def neighbours(x):
     return total
 
 
+def beside_a_maximum(x):
+    total, most = 0.0, 0.0
+    for i in range(x.shape[0]):
+        total += x[i]
+        most = np.maximum(most, x[i])
+    return total * most
+
+
 def powers_of_sums(x):
     total, power = 0.0, 1.0
     for _ in range(x.shape[0]):
@@ -130,7 +138,13 @@ def steps(function, x, kind="(?:sum|serial)_step"):
 
 
 @pytest.mark.parametrize(
-    ("function", "kind"), [(polynomial, "serial_step"), (neighbours, "sum_step"), (powers_of_sums, "sum_step")]
+    ("function", "kind"),
+    [
+        (polynomial, "serial_step"),
+        (neighbours, "sum_step"),
+        (beside_a_maximum, "sum_step"),
+        (powers_of_sums, "sum_step"),
+    ],
 )
 def test_sums_beside_what_waits_for_itself(function, kind):
     x = np.random.default_rng(0).normal(size=37)

@@ -21,6 +21,7 @@ from jitgrad.ops.memory import serial_step, sum_step
 from jitgrad.ops.registry import UFUNCS
 from jitgrad.ops.sums import Sums
 
+_EXTREMA = (UFUNCS[np.maximum], UFUNCS[np.minimum])  # reductions that have lanes
 _NUMBERS = {Type(dtype) for dtype in (FLOAT32, FLOAT64)}
 
 
@@ -45,17 +46,19 @@ def _additions(block: Block) -> dict[Node, Op]:
             if param.type in _NUMBERS:
                 if sums.end_of(param, body, passed) == k:
                     additions += passed
-                elif _depends(body.results[k], param, body):
+                elif _waits(body.results[k], param, body):
                     step = serial_step
         found.update(dict.fromkeys(additions, step))
     return found
 
 
-def _depends(result: Arg, param: Value, body: Block) -> bool:
-    """Whether the result is computed from the parameter."""
+def _waits(result: Arg, param: Value, body: Block) -> bool:
+    """Whether the result is computed from the parameter, and isn't the extremum of it and another number."""
     reached: set[Arg] = {param}
     for node in body.nodes:
         if not reached.isdisjoint(used(node)):
+            if result in node.outs and node.op in _EXTREMA and param in node.args:
+                return False
             reached.update(node.outs)
     return result in reached
 
