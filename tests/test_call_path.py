@@ -2,6 +2,13 @@
 
 import subprocess
 import sys
+from functools import partial
+
+import numpy as np
+import pytest
+
+from jitgrad import grad, jit, jvp, vjp
+from jitgrad.api.engine import Engine
 
 START = """
 import sys
@@ -18,3 +25,65 @@ print([name for name in late if name not in sys.modules])
 def test_an_import_brings_no_compiler():
     done = subprocess.run([sys.executable, "-c", START], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["[]", "[]"]
+
+
+X = np.array([1.0, 2.0, 3.0])
+
+
+def loss(params, x):
+    return np.sum(params["w"] * x + params["b"])
+
+
+def add(a, b):
+    return a * b + np.sin(a)
+
+
+CALLS = {
+    "grad": lambda: (grad(loss), ({"w": X, "b": 1.0}, X), {}),
+    "head": lambda: (grad(add), (X, X), {"head": X[::-1]}),
+    "numbers": lambda: (grad(add), (1.0, 2), {"head": 2.0}),
+    "jit": lambda: (jit(add), (X, X.reshape(3, 1)), {"out": np.empty((3, 3))}),
+    "jvp": lambda: (partial(jvp, add), ((X, 2.0), (X, 1.0)), {}),
+    "jvp, no tangent": lambda: (partial(jvp, add), ((X, 2), (X[::-1], None)), {}),
+    "vjp": lambda: (partial(vjp, add), (X, X), {}),
+    "pullback": lambda: (vjp(add, X, X)[1], (X,), {}),
+    "pullback into arrays": lambda: (vjp(add, X, 2.0)[1], (X,), {"out": (np.empty(3), None)}),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_second_call_is_not_looked_at_closely(name, monkeypatch):
+    function, args, kwargs = CALLS[name]()
+    first = function(*args, **kwargs)
+    monkeypatch.setattr(Engine, "flatten", None)
+    monkeypatch.setattr(Engine, "call", None)
+    second = function(*args, **kwargs)
+    if name != "vjp":
+        check_same(first, second)
+
+
+def check_same(a, b):
+    if isinstance(a, dict):
+        a, b = tuple(a.items()), tuple(b.items())
+    if isinstance(a, tuple):
+        for x, y in zip(a, b, strict=True):
+            check_same(x, y)
+    else:
+        assert type(a) is type(b)
+        np.testing.assert_array_equal(a, b)
+
+
+def test_calls_of_several_kinds_take_turns(monkeypatch):
+    engine = grad(add)
+    kinds = [(1.0, 2.0), (np.float64(1.0), 2.0), (1.0, 2), (X, X), (X, X[:, None]), (X[::2], X[::2])]
+    expected = [engine(*args) for args in kinds]
+    monkeypatch.setattr(Engine, "flatten", None)
+    for args, result in [*zip(kinds, expected, strict=True)] * 2:
+        check_same(engine(*args), result)
+
+
+def test_a_head_is_no_positional_argument():
+    engine = grad(add)
+    engine(1.0, 2.0)
+    with pytest.raises(TypeError, match="too many positional arguments"):
+        engine(1.0, 2.0, 3.0)

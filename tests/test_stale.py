@@ -1,6 +1,7 @@
 """What is changed outside between two calls: the next call sees it, with a new trace only where one is needed."""
 
 import collections
+import dataclasses
 import enum
 import functools
 import importlib
@@ -27,9 +28,9 @@ def call(engine):
     """A call without machine code, and the generated way of the next one, which gives None or raises `Miss`."""
     flat = engine.flatten((X,), {})
     entry, results = engine.execute(flat, None, (), interpreted=True)
-    nothing = ("static", types.SimpleNamespace(value=None))
-    fast = make_caller(entry.program, entry.primal, lambda *values: None, flat, entry.static, nothing)
-    return unflatten(entry.structure, entry.program.unpack(results)), fast
+    nothing = dataclasses.replace(entry, structure=("static", types.SimpleNamespace(value=None)))
+    fast = make_caller(entry.program, lambda *values: None, engine.parameters(flat), nothing)
+    return unflatten(entry.structure, results), fast
 
 
 def check(f, change, traces):

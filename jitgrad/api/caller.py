@@ -8,61 +8,103 @@ from __future__ import annotations
 
 import keyword
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from jitgrad.api.chain import Entry
 from jitgrad.api.fast import Miss
+from jitgrad.api.outs import Outs, fill
 from jitgrad.api.program import Program, Result
-from jitgrad.api.signature import Flat, normalize, overlaps
-from jitgrad.api.structure import LEAF, Static, build
-from jitgrad.api.tracing import Primal
+from jitgrad.api.signature import normalize, overlaps
+from jitgrad.api.structure import LEAF, Static, build, flatten
 from jitgrad.trace import Guard, Place, kind_of, lacks, leaves_of, size_of, type_of
 
 
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of the function that is generated.
+
+    Attributes:
+        name: what it is called, and `default` the text of its default value.
+        kind: of the program's params that its leaves are for: "leaf" or "extra".
+        structure: of what is passed for it, and `given` the leaves of that in a call.
+        changed: which of these (by their numbers among all of their kind) have to be made contiguous.
+        lenient: its leaf is a number of any kind.
+        by_name: it is passed by keyword only.
+    """
+
+    name: str
+    kind: str
+    structure: tuple
+    given: Sequence
+    changed: frozenset[int] = frozenset()
+    default: str = ""
+    lenient: bool = False
+    by_name: bool = False
+
+
+def passed_on(name: str, what: object, extras: Sequence, by_name: bool = False) -> Parameter | None:
+    """The parameter for what becomes further params of the program, as it is or made contiguous; None if it doesn't."""
+    given, _, structure = flatten(what, name, lambda x, _: isinstance(x, np.ndarray | float | int | np.generic))
+    if len(given) != len(extras):
+        return None
+    changed = frozenset(k for k, (x, extra) in enumerate(zip(given, extras, strict=True)) if x is not extra)
+    if not all(isinstance(given[k], np.ndarray) and given[k].ndim for k in changed):
+        return None
+    return Parameter(name, "extra", structure, given, changed, by_name=by_name)
+
+
 def make_caller(
-    program: Program, primal: Primal, kernel: Callable, flat: Flat, static: frozenset[int], structure: tuple
+    program: Program,
+    kernel: Callable,
+    parameters: Sequence[Parameter],
+    entry: Entry,
+    outs: Outs | None = None,
+    finish: Callable | None = None,
 ) -> Callable:
-    """The fast way for calls of one signature.
+    """The fast way for calls of one kind.
 
     Args:
         program: what `kernel` is the machine code of.
-        primal: the traced function that it comes from.
-        flat: the arguments, all positional, of a call with this signature.
-        static: which leaves the program was traced for.
-        structure: what the results are put together to.
+        kernel: a compiled function.
+        parameters: of the function to be made, with what they are in a call for which it is right.
+        entry: where the program comes from: the traced function with its guards, if there is one, and the structure
+            of the results.
+        outs: the arrays for results in that call.
+        finish: what is made of the results in the end.
 
     Returns:
-        A function with the parameters of the user's, and `head` if the program has one. It raises `Miss` (or, for
+        A function of the parameters, and of `out` by keyword if there are arrays for results. It raises `Miss` (or, for
         another number of arguments, a `TypeError`) where the call is not what it was made for.
     """
     writer = _Writer()
-    arguments = [name if name.isidentifier() else f"a{k}" for k, name in enumerate(flat.places)]
-    leaves: list[str] = []
-    for name, part in zip(arguments, flat.structures, strict=True):
-        writer.take_apart(name, part, leaves)
-    for k, leaf in enumerate(flat.leaves):
-        writer.check_leaf(leaves[k], leaf, k in static)
-    passed_on = {id(primal.hidden[k].place) for kind, k in program.params if kind == "hidden"}
-    for guard in primal.guards:
-        writer.check_guard(guard, id(guard.place) in passed_on)
-    for k in primal.written:
-        others = [name for j, name in enumerate(leaves) if j != k and isinstance(flat.leaves[j], np.ndarray)]
-        others += [writer.read(hidden.place) for hidden in primal.hidden]
-        writer.tests += [f"not {writer.bind('overlaps', overlaps)}({leaves[k]}, {name})" for name in others]
-    passed = {
-        "leaf": lambda k: f"{writer.bind('normalize', normalize)}({leaves[k]})" if k in flat.changed else leaves[k],
-        "hidden": lambda k: writer.read(primal.hidden[k].place),
+    primal = entry.primal
+    leaves, passed = writer.take("leaf", parameters, entry.static)
+    _, extras = writer.take("extra", parameters, frozenset())
+    hidden: list[Place] = []
+    if primal is not None:
+        hidden = [h.place for h in primal.hidden]
+        passed_on = {id(hidden[k]) for kind, k in program.params if kind == "hidden"}
+        for guard in primal.guards:
+            writer.check_guard(guard, id(guard.place) in passed_on)
+        writer.keep_apart(leaves, primal.written, hidden)
+    sources = {
+        "leaf": passed.__getitem__,
+        "extra": extras.__getitem__,
+        "hidden": lambda k: writer.read(hidden[k]),
         "captured": lambda k: writer.bind("captured", primal.captured[k]),
-        "extra": lambda k: "head",
     }
-    values = [passed[kind](k) for kind, k in program.params]
-    if "head" in values:
-        arguments.append("head=1.0")
-        writer.tests.append(f"(type(head) is float or type(head) in {writer.bind('numbers', _NUMBERS)})")
-    result = write_result(structure, program.results, lambda x: writer.bind("part", x))
+    arrays = {} if outs is None else writer.take_outs(outs)
+    values = [arrays[k] if kind == "out" else sources[kind](k) for kind, k in program.params]
+    if outs is not None:
+        writer.compare_outs(outs, arrays, values)
+    result, fills = write_outs(entry.structure, program, arrays, writer)
+    by_name = [p.name + p.default for p in parameters if p.by_name] + ["out"] * (outs is not None)
+    signature = [*(p.name for p in parameters if not p.by_name), *(["*", *by_name] if by_name else [])]
     lines = [
-        f"def call({', '.join(arguments)}):",
+        f"def call({', '.join(signature)}):",
         "    try:",
         *(f"        {line}" for line in writer.lines),
         f"        __fits = {' and '.join(writer.tests) or 'True'}",
@@ -71,13 +113,22 @@ def make_caller(
         "    if __fits:",
         "        try:",
         f"            r = {writer.bind('kernel', kernel)}({', '.join(values)})",
-        f"            return {result}",
+        *(f"            {line}" for line in fills),
+        f"            return {writer.bind('finish', finish)}({result})" if finish else f"            return {result}",
         f"        except {writer.bind('expected', _EXPECTED)}:",
         "            pass",
         f"    raise {writer.bind('Miss', Miss)}",
     ]
     exec("\n".join(lines), writer.bound)
     return writer.bound["call"]
+
+
+def kind_of_call(parameters: Sequence[Parameter], outs: Outs | None) -> tuple:
+    """What calls of one program have in common that go the same fast way."""
+    passed = tuple((p.name, p.structure, p.changed, p.lenient, tuple(map(type, p.given))) for p in parameters)
+    if outs is None:
+        return passed, None
+    return passed, (outs.structure, tuple(outs.names), tuple((k, tuple(j)) for k, j in outs.shared.items()))
 
 
 _NUMBERS = frozenset((int, np.float64, np.float32, np.int64))  # that a head may be, besides a float
@@ -101,6 +152,53 @@ class _Writer:
         name = f"__{hint}_{len(self.bound)}"
         self.bound[name] = value
         return name
+
+    # What is passed.
+    def take(
+        self, kind: str, parameters: Sequence[Parameter], static: frozenset[int]
+    ) -> tuple[dict[int, str], list[str]]:
+        """Read the leaves of the parameters of a kind, with tests of what they are.
+
+        Returns:
+            The names of those that are arrays, and the texts for all as they are passed on.
+        """
+        arrays: dict[int, str] = {}
+        found: list[str] = []
+        for parameter in (p for p in parameters if p.kind == kind):
+            names: list[str] = []
+            self.take_apart(parameter.name, parameter.structure, names)
+            for name, leaf in zip(names, parameter.given, strict=True):
+                if parameter.lenient:
+                    self.tests.append(f"(type({name}) is float or type({name}) in {self.bind('numbers', _NUMBERS)})")
+                else:
+                    self.check_leaf(name, leaf, len(found) in static)
+                if isinstance(leaf, np.ndarray):
+                    arrays[len(found)] = name
+                changed = len(found) in parameter.changed
+                found.append(f"{self.bind('normalize', normalize)}({name})" if changed else name)
+        return arrays, found
+
+    def take_outs(self, outs: Outs) -> dict[int, str]:
+        """The names of the arrays for results."""
+        names: list[str] = []
+        self.take_apart("out", outs.structure, names)
+        self.tests += [f"type({name}) is {self.bind('ndarray', np.ndarray)}" for name in names]
+        return dict(zip(outs.arrays, names, strict=True))
+
+    def compare_outs(self, outs: Outs, arrays: dict[int, str], values: list[str]) -> None:
+        """Test that an array which the program can't write to still is one, so that others go their own way."""
+        for k, name in arrays.items():
+            if k in outs.shared:
+                shared = (f"{self.bind('overlaps', overlaps)}({name}, {values[j]})" for j in outs.shared[k])
+                self.tests.append(" and ".join(shared))
+            elif k not in outs.names and outs.arrays[k].ndim:
+                self.tests.append(f"{self.bind('normalize', normalize)}({name}) is not {name}")
+
+    def keep_apart(self, arrays: dict[int, str], written: Sequence[int], hidden: Sequence[Place]) -> None:
+        """Test that arguments which the function writes to share no memory with anything."""
+        for k in written:
+            others = [name for j, name in arrays.items() if j != k] + [self.read(place) for place in hidden]
+            self.tests += [f"not {self.bind('overlaps', overlaps)}({arrays[k]}, {name})" for name in others]
 
     def take_apart(self, name: str, structure: tuple, leaves: list[str]) -> None:
         """Statements that read the leaves of an argument, and tests of its structure."""
@@ -198,21 +296,39 @@ class _Writer:
             self.tests.append(f"({now} is {same} or (type({now}) is type({same}) and {now} == {same}))")
 
 
-def write_result(structure: tuple, results: list[Result], bind: Callable[[object], str], in_python: bool = True) -> str:
-    """The expression that makes the user's result of the kernel's results `r`.
+def write_outs(structure: tuple, program: Program, arrays: Mapping[int, str], writer: _Writer) -> tuple[str, list[str]]:
+    """The expression for the user's result, and statements that fill the arrays to which the program doesn't write."""
+    texts = program.texts()
+    fills = [f"{writer.bind('fill', fill)}({name}, {texts[k]})" for k, name in arrays.items() if k in texts]
+    bind = lambda x: writer.bind("part", x)  # noqa: E731
+    return write_result(structure, program.results, bind, texts=texts | dict(arrays), given=arrays), fills
 
-    `bind` gives a name for an object that has no text of its own. In Python a compiled function has given Python
-    numbers; where NumPy would give one of its own, so does the result.
+
+def write_result(
+    structure: tuple,
+    results: list[Result],
+    bind: Callable[[object], str],
+    texts: Mapping[int, str],
+    given: Container[int] = (),
+    in_python: bool = True,
+) -> str:
+    """The expression that makes the user's result.
+
+    Args:
+        structure: of the user's result; its leaves are `results`.
+        bind: gives a name for an object that has no text of its own.
+        texts: for each result the expression that it is.
+        given: those that are arrays of the caller's.
+        in_python: a compiled function has given Python numbers; where NumPy would give one of its own, so does the
+            result.
     """
     places = iter(range(len(results)))
-    single = len(results) == 1
 
     def write(s: tuple) -> str:
         if s == LEAF:
             k = next(places)
-            text = "r" if single else f"r[{k}]"
-            plain = results[k].ndim or results[k].weak or not in_python
-            return text if plain else f"{bind(results[k].dtype.type)}({text})"
+            plain = results[k].ndim or results[k].weak or not in_python or k in given
+            return texts[k] if plain else f"{bind(results[k].dtype.type)}({texts[k]})"
         if s[0] == "static":
             return "None" if s[1].value is None else bind(s[1].value)
         kind, cls, keys, _ = s[:4]

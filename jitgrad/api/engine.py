@@ -5,18 +5,20 @@ from __future__ import annotations
 import functools
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from types import MethodType
 from typing import TYPE_CHECKING, NamedTuple
 
-from jitgrad.api.fast import miss
+from jitgrad.api.fast import Ways
 from jitgrad.api.signature import Arguments, Flat, StaticLeaf, flatten_arguments, leaf_type, normalize, overlaps
 from jitgrad.api.structure import Static, unflatten
 from jitgrad.runtime.errors import plain
 
 if TYPE_CHECKING:
+    from jitgrad.api.caller import Parameter
     from jitgrad.api.chain import Entry
     from jitgrad.api.derive import Derived
+    from jitgrad.api.outs import Outs
     from jitgrad.api.program import Program
     from jitgrad.api.tracing import Primal
 
@@ -38,8 +40,8 @@ class Known:
     def __init__(self) -> None:
         self.entries: dict[tuple, list[Entry]] = {}
         self.sticky: dict[tuple, frozenset[int]] = {}  # leaves that tracing has found to be static
-        self.fast: Callable = miss
-        self.fast_ways: dict[tuple[Entry, frozenset[int]], Callable] = {}
+        self.ways = Ways()
+        self.fast_ways: dict[tuple, Callable] = {}
         self.lock = threading.RLock()
 
 
@@ -75,7 +77,7 @@ class Engine:
         self.boundscheck = bool(boundscheck)
         self.arguments = Arguments(function)
         self.known = Known()
-        self.fast: Callable = miss  # the way of calls that are like the last
+        self.ways = self.known.ways
         self.traces = self.compilations = self.cache_hits = 0
 
     def share(self, *key: object) -> None:
@@ -94,7 +96,7 @@ class Engine:
             except TypeError:  # a function that can't be referred to weakly
                 return
         self.known = shared.table.setdefault((type(self), self.boundscheck, *key), self.known)
-        self.fast = self.known.fast
+        self.ways = self.known.ways
 
     def derive(self, primal: Primal, flat: Flat, request: object, extras: tuple | None) -> Derived:
         raise NotImplementedError
@@ -143,53 +145,103 @@ class Engine:
         raise NotImplementedError
 
     # Calling.
-    def run(self, flat: Flat, request: object, extras: tuple, remember: bool = False) -> object:
+    def take_out(self, kwargs: dict) -> object:
+        """Take `out` from a call's keywords, unless the function has a parameter of that name."""
+        return None if "out" in self.arguments.keywords else kwargs.pop("out", None)
+
+    def run(
+        self, flat: Flat, request: object, extras: tuple, parameters: Sequence[Parameter] = (), out: object = None
+    ) -> object:
         """The slow way, in which everything is looked at.
 
         Args:
             flat: the arguments.
             request, extras: what else the program depends on, and the values of its further params.
-            remember: leave a fast way behind for calls like this one.
+            parameters: of the fast way that is left behind for calls like this one; none is left without them.
+            out: arrays for results.
         """
-        entry, results = self.execute(flat, request, extras, remember)
-        return unflatten(entry.structure, entry.program.unpack(results))
+        entry, results = self.execute(flat, request, extras, parameters, out)
+        return unflatten(entry.structure, results)
 
     def execute(
         self,
         flat: Flat,
         request: object,
         extras: tuple,
-        remember: bool = False,
+        parameters: Sequence[Parameter] = (),
+        out: object = None,
         interpreted: bool = False,
         ones: frozenset[str] = frozenset(),
-    ) -> tuple[Entry, object]:
+    ) -> tuple[Entry, Iterator]:
         """Find the program and run it: its machine code, or its array form if `interpreted`."""
         entry = self.entry(flat, request, ones)
         refuse_overlap(entry.primal, flat)
         values = self.values(entry, flat, extras)
         try:
             if interpreted:
-                return entry, entry.program.interpret(values)
-            kernel = self.kernel(entry.program, values)
-            if remember and not flat.keywords:
-                self.fast = self.known.fast = self.fast_way(entry, kernel, flat)
-            return entry, kernel(*values)
+                return entry, entry.program.unpack(entry.program.interpret(values))
+            return entry, self.call(entry, values, parameters, out)
         except (ValueError, IndexError) as error:
             length = entry.program.explain(error)
             if length is None or length in ones:
                 raise plain(error) from None
-        return self.execute(flat, request, extras, remember, interpreted, ones | {length})
+        return self.execute(flat, request, extras, parameters, out, interpreted, ones | {length})
 
-    def fast_way(self, entry: Entry, kernel: Callable, flat: Flat) -> Callable:
-        from jitgrad.api.caller import make_caller
+    def call(
+        self, entry: Entry, values: list, parameters: Sequence[Parameter], out: object, ways: Ways | None = None
+    ) -> Iterator:
+        """The results of the machine code for these values of the params; its fast way is one of `ways`."""
+        outs, program = None, entry.program
+        if out is not None:
+            from jitgrad.api.outs import outs_of
 
-        found = self.known.fast_ways.get((entry, flat.changed))
+            outs = outs_of(out, entry.target, entry.first, program, values)
+            program = program.into(outs.names)
+            values = [*values, *(outs.arrays[k] for k in program.given)]
+        kernel = self.kernel(program, values)
+        if parameters:
+            (ways or self.known.ways).remember(self.fast_way(entry, program, kernel, parameters, outs))
+        results = kernel(*values)
+        return program.unpack(results) if outs is None else outs.merged(program, results)
+
+    def fast_way(
+        self, entry: Entry, program: Program, kernel: Callable, parameters: Sequence[Parameter], outs: Outs | None
+    ) -> Callable:
+        """The fast way for calls like this one."""
+        from jitgrad.api.caller import kind_of_call, make_caller
+
+        key = entry, program, kind_of_call(parameters, outs)
+        found = self.known.fast_ways.get(key)
         if found is None:
-            found = make_caller(entry.program, entry.primal, kernel, flat, entry.static, entry.structure)
+            finish = self.finish(entry)
+            found = make_caller(program, kernel, parameters, entry, outs, finish)
             if len(self.known.fast_ways) >= REMEMBERED:
                 self.known.fast_ways.clear()
-            self.known.fast_ways[entry, flat.changed] = found
+            self.known.fast_ways[key] = found
         return found
+
+    def finish(self, entry: Entry) -> Callable | None:
+        """What is made of a call's results in the end, if they are not what the user gets."""
+        return None
+
+    def parameters(self, flat: Flat) -> list[Parameter]:
+        """The user's function's, for the fast way of calls with these arguments; none for calls with keywords."""
+        from jitgrad.api.caller import Parameter
+
+        if flat.keywords:
+            return []
+        return [
+            Parameter(
+                name if name.isidentifier() else f"a{k}",
+                "leaf",
+                structure,
+                [flat.given[j] for j in group],
+                flat.changed,
+            )
+            for k, (name, structure, group) in enumerate(
+                zip(flat.places, flat.structures, flat.groups.values(), strict=True)
+            )
+        ]
 
     def values(self, entry: Entry, flat: Flat, extras: tuple) -> list:
         """What is passed for each param."""
@@ -204,6 +256,9 @@ class Engine:
 
     def kernel(self, program: Program, values: list) -> Callable:
         """The machine code, made now if there is none."""
+        found = program.kernel(values)
+        if found is not None:
+            return found
         with self.known.lock:
             before = program.signatures()
             compiled = program.compile(values)

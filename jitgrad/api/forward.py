@@ -10,11 +10,14 @@ import numpy as np
 
 from jitgrad.api import heads
 from jitgrad.api.engine import Engine
+from jitgrad.api.fast import Miss
 from jitgrad.api.signature import Flat, leaf_type
 from jitgrad.api.structure import flatten, places, without_statics
+from jitgrad.api.transforms import refuse_out
 from jitgrad.ops.symbolic import is_building
 
 if TYPE_CHECKING:
+    from jitgrad.api.caller import Parameter
     from jitgrad.api.derive import Derived
     from jitgrad.api.tracing import Primal
 
@@ -26,7 +29,19 @@ class Pushforward(Engine):
 
     suffix = "jvp"
 
-    def __call__(self, primals: tuple, tangents: tuple) -> tuple:
+    def __call__(self, primals: tuple, tangents: tuple, **kwargs) -> tuple:
+        if not is_building():
+            try:
+                return self.ways.last(primals, tangents, **kwargs)
+            except (Miss, TypeError):
+                pass
+            try:
+                return self.ways(primals, tangents, **kwargs)
+            except Miss:
+                pass
+        return self._call(primals, tangents, **kwargs)
+
+    def _call(self, primals: tuple, tangents: tuple, out: object = None) -> tuple:
         if not isinstance(primals, tuple | list) or not isinstance(tangents, tuple | list):
             raise TypeError("jvp takes the primals and the tangents as tuples: jvp(f, (x,), (x_dot,))")
         if len(primals) != len(tangents):
@@ -34,8 +49,19 @@ class Pushforward(Engine):
         flat = self.flatten(tuple(primals), {})
         dots = tuple(_tangents(flat, tuple(tangents)))
         if is_building():
+            refuse_out(out)
             return self.inline(flat, None, dots)
-        return self.run(flat, None, dots)
+        return self.run(flat, None, dots, self._parameters(flat, primals, tangents, dots), out)
+
+    def _parameters(self, flat: Flat, primals: tuple, tangents: tuple, dots: tuple) -> list[Parameter]:
+        """Those of the fast way; none where there is none."""
+        from jitgrad.api.caller import Parameter, passed_on
+
+        structure = ("tuple" if type(primals) is tuple else "list", type(primals), None, len(primals), *flat.structures)
+        given = passed_on("tangents", tangents, dots)
+        if given is None or type(primals) not in (tuple, list):
+            return []
+        return [Parameter("primals", "leaf", structure, flat.given, flat.changed), given]
 
     def derive(self, primal: Primal, flat: Flat, request: object, extras: tuple | None) -> Derived:
         from jitgrad.api.derive import Derived, forward, pair
@@ -71,13 +97,14 @@ def _engine(function: Callable, boundscheck: bool) -> Pushforward:
     return Pushforward(function, boundscheck)
 
 
-def jvp(function: Callable, primals: tuple, tangents: tuple, *, boundscheck: bool = True) -> tuple:
+def jvp(function: Callable, primals: tuple, tangents: tuple, *, out: object = None, boundscheck: bool = True) -> tuple:
     """Value and Jacobian-vector product, compiled at the first call.
 
     Args:
         function, boundscheck: as for `grad`.
         primals: the arguments.
         tangents: one for each, of its structure, shapes and dtypes; None stands for zeros.
+        out: arrays for `(y, y_dot)`, as for `grad`.
 
     Returns:
         `(y, y_dot)`, where `y_dot` has the structure of `y`.
@@ -96,4 +123,5 @@ def jvp(function: Callable, primals: tuple, tangents: tuple, *, boundscheck: boo
     ch. 6). The programs of the last functions are kept, so call it with the same function object, not with a new lambda
     each time.
     """
-    return _engine(function, boundscheck)(primals, tangents)
+    engine = _engine(function, boundscheck)
+    return engine(primals, tangents) if out is None else engine(primals, tangents, out=out)

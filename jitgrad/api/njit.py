@@ -8,11 +8,14 @@ import numpy as np
 
 from jitgrad.api.caller import write_result
 from jitgrad.api.engine import Engine
-from jitgrad.api.structure import LEAF
+from jitgrad.api.outs import Outs, outs_of
+from jitgrad.api.structure import LEAF, Static
 from jitgrad.compile.numba_bridge import contiguous, dispatcher
 
 
-def kernel_for(engine: Engine, request: object, values: list, extras: list[str], extra_values: tuple) -> tuple:
+def kernel_for(
+    engine: Engine, request: object, values: list, extras: list[str], extra_values: tuple, out: object
+) -> tuple:
     """Kernel, arguments, result and bound names for a call from compiled code.
 
     Args:
@@ -21,9 +24,10 @@ def kernel_for(engine: Engine, request: object, values: list, extras: list[str],
         values: values like those of the call's arguments.
         extras: the expressions for the further params.
         extra_values: values like those of the further params.
+        out: arrays like those that are given for results, or None.
 
     Raises:
-        TypeError: what can't be done inside compiled code.
+        TypeError, ValueError: what can't be done inside compiled code.
     """
     flat = engine.flatten(tuple(values), {})
     entry = engine.entry(flat, request)
@@ -55,8 +59,24 @@ def kernel_for(engine: Engine, request: object, values: list, extras: list[str],
             bound[text] = value
         arguments.append(text)
         passed.append(value)
+    texts: dict[int, str] = {}
+    if out is not None:
+        outs = outs_of(out, entry.target, entry.first, program, passed)
+        if len(outs.names) < len(outs.arrays):
+            raise TypeError("inside compiled code the arrays of out have axes, and are C-contiguous")
+        program, texts = program.into(outs.names), _texts(outs)
+        arguments += texts.values()
+        passed += outs.arrays.values()
     kernel = engine.kernel(program, passed)
-    return kernel, arguments, write_result(entry.structure, program.results, _refuse, in_python=False), bound
+    texts |= program.texts()
+    return kernel, arguments, write_result(entry.structure, program.results, _refuse, texts, in_python=False), bound
+
+
+def _texts(outs: Outs) -> dict[int, str]:
+    """The expressions for the arrays that are given for results."""
+    names: list[str] = []
+    _take_apart("out", outs.structure, names)
+    return dict(zip(outs.arrays, names, strict=True))
 
 
 def _take_apart(name: str, structure: tuple, leaves: list[str]) -> None:
@@ -66,7 +86,7 @@ def _take_apart(name: str, structure: tuple, leaves: list[str]) -> None:
     elif structure[0] == "tuple":
         for k, part in enumerate(structure[4:]):
             _take_apart(f"{name}[{k}]", part, leaves)
-    else:
+    elif structure != ("static", Static(None)):
         raise TypeError(f"argument {name!r} is no array, number or tuple")
 
 
@@ -75,8 +95,18 @@ def _refuse(what: object) -> str:
 
 
 def make_dispatcher(engine: Engine, suffix: str, build: Callable, head: bool):
-    """The function that stands for an engine in compiled code."""
+    """The function that stands for an engine in compiled code.
+
+    `build` gets the values of its arguments, of the head if there is one, and of `out`.
+    """
     names = list(engine.arguments.names)
     name = f"{getattr(engine.function, '__name__', 'function')}_{suffix}"
     name = name if name.isidentifier() else f"function_{suffix}"
-    return dispatcher(name, [*names, "head"] if head else names, {"head": 1.0} if head else {}, build)
+    defaults = {"head": 1.0} if head else {}
+    if "out" not in names:
+        defaults["out"] = None
+
+    def build_for(values: list) -> tuple:
+        return build(values if "out" in defaults else [*values, None])
+
+    return dispatcher(name, [*names, *defaults], defaults, build_for)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 
 import numba
 import numpy as np
@@ -14,7 +16,7 @@ from jitgrad.codegen import module_source
 from jitgrad.compile import Compiled, compile_function
 from jitgrad.ir.function import functions
 from jitgrad.ir.graph import Block, Node, Value
-from jitgrad.lower import lower
+from jitgrad.lower import into, lower
 from jitgrad.ops.control import check
 from jitgrad.ops.shape import axis_length
 from jitgrad.passes import optimise
@@ -42,7 +44,11 @@ class Program:
         params: for each param where its value comes from at a call: (kind, k), the k-th of `sources[kind]`.
         defaults: default values of the last params.
         results: what the results are.
+        given: the names of results, by their numbers, that are written into arrays of the caller's; these are further
+            params, of the kind "out".
     """
+
+    given: Mapping[int, str] = MappingProxyType({})
 
     def __init__(self, block: Block, sources: dict[str, Sequence[Value]], entry: str, doc: str, defaults: tuple = ()):
         self.entry = entry
@@ -53,11 +59,33 @@ class Program:
         self.params = [places[p] for p in self.block.params]
         self.results = [Result(r.type.dtype, r.type.ndim, r.type.weak) for r in self.block.results]
         self._compiled: Compiled | None = None
+        self._kernels: dict[tuple[bool, ...], Callable] = {}
+        self._variants: dict[tuple[int, ...], Program] = {}
+
+    def into(self, given: Mapping[int, str]) -> Program:
+        """The same program, which writes some results into arrays of the caller's and gives the others."""
+        if not given:
+            return self
+        key = tuple(given)
+        if key not in self._variants:
+            variant = copy(self)
+            variant.given, variant.defaults = given, ()
+            variant.params = [*self.params, *(("out", k) for k in given)]
+            variant.lowered = into(self.lowered, given)
+            variant._compiled, variant._kernels = None, {}
+            self._variants[key] = variant
+        return self._variants[key]
 
     def unpack(self, results: object) -> Iterator:
-        """The results of the machine code one by one, as the user sees them."""
-        items = results if len(self.results) != 1 else (results,)
-        return (r.as_user_sees(x) for x, r in zip(items, self.results, strict=True))
+        """The results that the machine code gives one by one, as the user sees them."""
+        kept = [r for k, r in enumerate(self.results) if k not in self.given]
+        items = results if len(kept) != 1 else (results,)
+        return (r.as_user_sees(x) for x, r in zip(items, kept, strict=True))
+
+    def texts(self) -> dict[int, str]:
+        """The expression for each result that the machine code gives, in terms of what it returns, `r`."""
+        kept = [k for k in range(len(self.results)) if k not in self.given]
+        return {k: "r" if len(kept) == 1 else f"r[{j}]" for j, k in enumerate(kept)}
 
     @cached_property
     def lowered(self) -> Block:
@@ -105,15 +133,22 @@ class Program:
         """For how many tuples of argument types there is machine code."""
         return 0 if self._compiled is None else len(self._compiled.dispatcher.signatures)
 
+    def kernel(self, values: list) -> Callable | None:
+        """The machine code for these values of the params, if it has been made."""
+        return self._kernels.get(_readonly(values))
+
     def compile(self, values: list) -> Compiled:
         """Machine code for these values of the params; a read-only array is another type to Numba."""
-        signature = tuple(
-            _numba_type(p.type.dtype, p.type.ndim, isinstance(v, np.ndarray) and not v.flags.writeable)
-            for p, v in zip(self.block.params, values, strict=True)
+        readonly = _readonly(values)
+        types = [p.type for p in self.lowered.params]
+        compiled = self.compile_signature(
+            tuple(_numba_type(t.dtype, t.ndim, r) for t, r in zip(types, readonly, strict=True))
         )
-        return self.compile_signature(signature)
+        self._kernels[readonly] = compiled.entry
+        return compiled
 
     def compile_signature(self, signature: tuple) -> Compiled:
+        """Machine code for arguments of these types."""
         if self._compiled is None:
             self._compiled = compile_function(self.source("numba"), self.entry, signature)
         else:
@@ -133,6 +168,10 @@ def _numbers(node: Node, text: str) -> dict[str, str]:
             seen.add(part)
     found = re.fullmatch(pattern + re.escape(f"\n  {where}" if where else ""), text)
     return {name[1:]: number for name, number in found.groupdict().items()} if found else {}
+
+
+def _readonly(values: list) -> tuple[bool, ...]:
+    return tuple(isinstance(v, np.ndarray) and not v.flags.writeable for v in values)
 
 
 _SCALARS = {np.dtype(np.bool_): numba.types.boolean}

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from jitgrad.api import heads
 from jitgrad.api.engine import Engine
+from jitgrad.api.fast import Miss
 from jitgrad.api.forward import REMEMBERED
 from jitgrad.api.heads import ARRAY
 from jitgrad.api.signature import Flat, leaf_type
 from jitgrad.api.structure import LEAF, Static, flatten, pair, unflatten
-from jitgrad.api.transforms import Jitted
+from jitgrad.api.transforms import Jitted, refuse_out
 from jitgrad.ops.symbolic import is_building
 from jitgrad.runtime.errors import plain
 
 if TYPE_CHECKING:
+    from jitgrad.api.chain import Entry
     from jitgrad.api.derive import Derived, Second
     from jitgrad.api.tracing import Primal
 
@@ -26,15 +28,16 @@ if TYPE_CHECKING:
 class Pullback:
     """The cotangents of the arguments for head gradients; the residuals are kept, so it may be called again.
 
-    Call it with a head gradient of the output's structure, shapes and dtypes; a number stands for all elements.
+    Call it with a head gradient of the output's structure, shapes and dtypes; a number stands for all elements. `out=`
+    takes arrays for the cotangents, as that of `grad`.
     """
 
-    def __init__(self, function: Callable[[object], tuple], name: str):
+    def __init__(self, function: Callable[[object, object], tuple], name: str):
         self._function = function
         self._name = name
 
-    def __call__(self, head: object) -> tuple:
-        return self._function(head)
+    def __call__(self, head: object, *, out: object = None) -> tuple:
+        return self._function(head, out)
 
     def __repr__(self) -> str:
         return f"<pullback of {self._name}>"
@@ -46,26 +49,27 @@ class Vjp(Engine):
     suffix = "forward"
 
     def __call__(self, *primals) -> tuple[object, Pullback]:
+        if not is_building():
+            try:
+                return self.ways.last(*primals)
+            except (Miss, TypeError):
+                pass
+            try:
+                return self.ways(*primals)
+            except Miss:
+                pass
         flat = self.flatten(primals, {})
         if is_building():
             return self._inside(flat)
-        entry, results = self.execute(flat, None, ())
-        outputs, residuals = unflatten(entry.structure, entry.program.unpack(results))
-        second: Second = entry.companion
-        shapes = [
-            np.shape(x) for x in flatten(outputs, "output", lambda x, name: True)[0] if leaf_type(x).dtype.kind == "f"
-        ]
+        entry, results = self.execute(flat, None, (), self.parameters(flat))
+        return self._with_pullback(entry, unflatten(entry.structure, results))
 
-        def pull(head: object) -> tuple:
-            given = {"leaf": residuals, "extra": _heads(head, second.outputs, shapes)}
-            values = [given[kind][k] for kind, k in second.program.params]
-            kernel = self.kernel(second.program, values)
-            try:
-                cotangents = kernel(*values)
-            except (ValueError, IndexError) as error:
-                raise plain(error) from None
-            return unflatten(second.structure, second.program.unpack(cotangents))
+    def finish(self, entry: Entry) -> Callable | None:
+        return None if entry.primal is None else partial(self._with_pullback, entry)
 
+    def _with_pullback(self, entry: Entry, results: tuple) -> tuple[object, Pullback]:
+        outputs, residuals = results
+        pull = _Pull(self, entry.companion, residuals, outputs)
         return outputs, Pullback(pull, entry.primal.block.name)
 
     def derive(self, primal: Primal, flat: Flat, request: object, extras: tuple | None) -> Derived:
@@ -77,13 +81,52 @@ class Vjp(Engine):
         """Inside another trace: the primal now, and the whole derivative when a head comes."""
         outputs = Jitted(self.function, self.boundscheck).inline(flat, None, ())
 
-        def pull(head: object) -> tuple:
+        def pull(head: object, out: object) -> tuple:
+            refuse_out(out)
             return _Whole(self.function, self.boundscheck).inline(flat, ARRAY, tuple(heads_inside(head, outputs)))
 
         return outputs, Pullback(pull, getattr(self.function, "__name__", "function"))
 
     def describe(self) -> str:
         return "Value and residuals of"
+
+
+class _Pull:
+    """The second half of a derivative, with its residuals."""
+
+    __slots__ = ("engine", "residuals", "second", "shapes")
+
+    def __init__(self, engine: Vjp, second: Second, residuals: list, outputs: object):
+        self.engine, self.second, self.residuals = engine, second, residuals
+        self.shapes = second.shapes(outputs)
+
+    def __call__(self, head: object, out: object) -> tuple:
+        ways = self.second.ways
+        kwargs = {} if out is None else {"out": out}
+        try:
+            return ways.last(self.residuals, head, **kwargs)
+        except (Miss, TypeError):
+            pass
+        try:
+            return ways(self.residuals, head, **kwargs)
+        except Miss:
+            return self._slow(head, out)
+
+    def _slow(self, head: object, out: object) -> tuple:
+        from jitgrad.api.caller import Parameter, passed_on
+
+        second = self.second
+        extras = _heads(head, second.outputs, self.shapes)
+        given = {"leaf": self.residuals, "extra": extras}
+        values = [given[kind][k] for kind, k in second.entry.program.params]
+        last = passed_on("head", head, extras)
+        kept = ("list", list, None, len(self.residuals), *[LEAF] * len(self.residuals))
+        parameters = [] if last is None else [Parameter("residuals", "leaf", kept, self.residuals), last]
+        try:
+            results = self.engine.call(second.entry, values, parameters, out, second.ways)
+        except (ValueError, IndexError) as error:
+            raise plain(error) from None
+        return unflatten(second.entry.structure, results)
 
 
 class _Whole(Vjp):

@@ -112,6 +112,11 @@ def build(kind: str, cls: type, keys: tuple | None, parts: list) -> object:
     return new
 
 
+def get_part(kind: str, container: object, key: object, k: int) -> object:
+    """The k-th part of a container of a kind; in a dict or dataclass it is called `key`."""
+    return container[key] if kind == "dict" else getattr(container, key) if kind == "dataclass" else container[k]
+
+
 def _dict_like(cls: type, keys: tuple, parts: list) -> object:
     new = cls()
     new.update(zip(keys, parts, strict=True))

@@ -13,9 +13,11 @@ from jitgrad.api.engine import Engine
 from jitgrad.api.fast import Miss
 from jitgrad.api.heads import ARRAY, SCALAR
 from jitgrad.api.signature import Flat
+from jitgrad.api.structure import LEAF
 from jitgrad.ops.symbolic import is_building
 
 if TYPE_CHECKING:
+    from jitgrad.api.caller import Parameter
     from jitgrad.api.derive import Derived
     from jitgrad.api.residuals import Residuals
     from jitgrad.api.tracing import Primal
@@ -60,13 +62,14 @@ class Gradient(Engine):
 
     def __call__(self, *args, **kwargs):
         try:
-            return self.fast(*args, **kwargs)
+            return self.ways.last(*args, **kwargs)
         except (Miss, TypeError):
             pass
         return self._call(args, kwargs)
 
     def __jitgrad_trace__(self, *args, head: object = 1.0, **kwargs):
         """A call inside another trace."""
+        refuse_out(self.take_out(kwargs))
         flat = self.flatten(args, kwargs)
         kind = SCALAR if heads.is_number(head) else ARRAY
         return self.inline(flat, kind, (head,) if kind == SCALAR else tuple(heads.leaves(head)))
@@ -74,10 +77,25 @@ class Gradient(Engine):
     def _call(self, args: tuple, kwargs: dict) -> object:
         if is_building():
             return self.__jitgrad_trace__(*args, **kwargs)
-        head = kwargs.pop("head", 1.0)
+        try:
+            return self.ways(*args, **kwargs)
+        except Miss:
+            pass
+        head, out = kwargs.pop("head", 1.0), self.take_out(kwargs)
         flat = self.flatten(args, kwargs)
         request, extras = self._head(flat, head)
-        return self.run(flat, request, extras, remember=request == SCALAR)
+        return self.run(flat, request, extras, self._parameters(flat, request, head, extras), out)
+
+    def _parameters(self, flat: Flat, request: object, head: object, extras: tuple) -> list[Parameter]:
+        """The function's parameters and the head, for the fast way; none where there is none."""
+        from jitgrad.api.caller import Parameter, passed_on
+
+        if request == SCALAR:
+            last = Parameter("head", "extra", LEAF, [head], default="=1.0", lenient=True, by_name=True)
+        else:
+            last = passed_on("head", head, extras, by_name=True)
+        ours = self.parameters(flat)
+        return [*ours, last] if ours and last is not None else []
 
     def _head(self, flat: Flat, head: object) -> tuple[str, tuple]:
         """The kind of head, and its leaves."""
@@ -101,7 +119,7 @@ class Gradient(Engine):
         from jitgrad.api.njit import kernel_for, make_dispatcher
 
         def build(values: list) -> tuple:
-            return kernel_for(self, SCALAR, values[:-1], ["head"], (1.0,))
+            return kernel_for(self, SCALAR, values[:-2], ["head"], (1.0,), values[-1])
 
         return make_dispatcher(self, self.suffix, build, head=True)
 
@@ -142,26 +160,35 @@ class Jitted(Engine):
 
     def __call__(self, *args, **kwargs):
         try:
-            return self.fast(*args, **kwargs)
+            return self.ways.last(*args, **kwargs)
         except (Miss, TypeError):
             pass
         return self._call(args, kwargs)
 
     def __jitgrad_trace__(self, *args, **kwargs):
         """A call inside another trace: as if the function weren't compiled."""
+        refuse_out(self.take_out(kwargs))
         return self.inline(self.flatten(args, kwargs), None, ())
 
     def _call(self, args: tuple, kwargs: dict) -> object:
         if is_building():
             return self.__jitgrad_trace__(*args, **kwargs)
+        try:
+            return self.ways(*args, **kwargs)
+        except Miss:
+            pass
+        out = self.take_out(kwargs)
         flat = self.flatten(args, kwargs)
-        return self.run(flat, None, (), remember=True)
+        return self.run(flat, None, (), self.parameters(flat), out)
 
     @cached_property
     def _dispatcher(self):
         from jitgrad.api.njit import kernel_for, make_dispatcher
 
-        return make_dispatcher(self, self.suffix, lambda values: kernel_for(self, None, values, [], ()), head=False)
+        def build(values: list) -> tuple:
+            return kernel_for(self, None, values[:-1], [], (), values[-1])
+
+        return make_dispatcher(self, self.suffix, build, head=False)
 
     def derive(self, primal: Primal, flat: Flat, request: object, extras: tuple | None) -> Derived:
         from jitgrad.api.derive import Derived
@@ -170,6 +197,12 @@ class Jitted(Engine):
 
     def describe(self) -> str:
         return "The function"
+
+
+def refuse_out(out: object) -> None:
+    """Refuse `out` in a call inside another trace, where values don't change."""
+    if out is not None:
+        raise TypeError("out= can't be given inside a function that is traced; assign the result: buffer[:] = ...")
 
 
 def grad(
@@ -190,9 +223,15 @@ def grad(
         `argnums` is a sequence). An output that isn't scalar has the derivative of its sum. `head=` takes a head
         gradient: an array of the output's shape and dtype, or a number for all its elements.
 
+        `out=` takes arrays for the gradient, in its structure, which are filled and returned; None stands for one that
+        is to be made. They may share memory with arguments, but not with each other. After an exception their content
+        is undefined. If the function has a parameter `out`, that is what the keyword means.
+
     Raises:
-        TypeError: an argument in `argnums` isn't floating-point; the head has another dtype than the output.
-        ValueError: the head has another shape than the output; shapes that NumPy would refuse.
+        TypeError: an argument in `argnums` isn't floating-point; the head has another dtype than the output, or an
+            array of `out` than the gradient.
+        ValueError: the head has another shape than the output, or an array of `out` than the gradient; shapes that
+            NumPy would refuse.
         IndexError, ZeroDivisionError: as in Python, with the line.
         TraceError, UnsupportedError: the function does what can't be compiled; they point at the line.
 
@@ -224,7 +263,8 @@ def value_and_grad(
         function, argnums, has_aux, boundscheck: as for `grad`.
 
     Returns:
-        A function that gives `(value, gradient)`, or with `has_aux` `((value, auxiliary), gradient)`.
+        A function that gives `(value, gradient)`, or with `has_aux` `((value, auxiliary), gradient)`. `out=` is for the
+        gradient, as with `grad`.
 
     Raises:
         What `grad` raises.
@@ -248,7 +288,7 @@ def jit(function: Callable | None = None, *, boundscheck: bool = True) -> Jitted
         function, boundscheck: as for `grad`.
 
     Returns:
-        A function of the same arguments and results.
+        A function of the same arguments and results. `out=` takes arrays for the results, as with `grad`.
 
     Raises:
         TraceError, UnsupportedError: the function does what can't be compiled; they point at the line.

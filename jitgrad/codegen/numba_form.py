@@ -50,7 +50,9 @@ GAMMA = frozenset(("lgamma", "digamma", "zeta"))
 # After how many turns, less one, a `while` asks for Ctrl-C: with a loop in it, and without.
 ASK_LONG, ASK_SHORT = 2**4 - 1, 2**20 - 1
 # All that a module may import of the runtime, which no variable and no function of the user's is called.
-IMPORTED = VECTORISED | set(RUNTIME) | GAMMA | {"select", "stack_address", "writable", "interrupted", "Interrupted"}
+IMPORTED = (
+    VECTORISED | set(RUNTIME) | GAMMA | {"apart", "select", "stack_address", "writable", "interrupted", "Interrupted"}
+)
 _NARROW = frozenset(np.dtype(t) for t in ("i1", "i2", "i4", "u1", "u2", "u4", "u8"))
 
 
@@ -216,6 +218,10 @@ class NumbaWriter(RegionWriter):
     def _stack_address(self, node, args):
         self.imports.add("from jitgrad.runtime.scalars import stack_address")
         return call("stack_address")
+
+    def _apart(self, node, args, outs):
+        self.imports.add("from jitgrad.runtime.scalars import apart")
+        return call("apart", tuple_of(args[:outs]), tuple_of(args[outs:]))
 
     def _where(self, node, args):
         self.imports.add("from jitgrad.runtime.scalars import select")

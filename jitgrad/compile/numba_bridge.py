@@ -35,7 +35,7 @@ def dispatcher(name: str, parameters: list[str], defaults: dict[str, object], bu
     def choose(*given):
         try:
             kernel, arguments, result, bound = build([representative(t) for t in given])
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise TypingError(f"{name}: {error}") from error
         body = f"def body({', '.join(parameters)}):\n    r = kernel({', '.join(arguments)})\n    return {result}\n"
         space = {"kernel": kernel, "np": np, **bound}
@@ -67,6 +67,8 @@ def representative(t: Type) -> object:
     t = types.unliteral(t)
     if isinstance(t, types.Omitted):
         return t.value
+    if isinstance(t, types.NoneType):
+        return None
     if isinstance(t, types.Optional):
         raise TypeError("an argument may be None")
     if isinstance(t, types.Array):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from jitgrad.ir.op import Op
-from jitgrad.ir.types import INT64, Type
+from jitgrad.ir.types import BOOL, INT64, Type
 from jitgrad.ops.infer import length_args, same_type
 
 # empty(*lengths, dtype=): a new buffer, C-contiguous, of any content.
@@ -35,3 +35,6 @@ serial_step = Op("serial_step", lambda args: Type(args[0].type.dtype))
 
 # stack_address(): where the stack of the running function is.
 stack_address = Op("stack_address", lambda args: Type(INT64))
+
+# apart(*arrays, outs=): whether the first `outs` arrays share no memory, neither with each other nor with the rest.
+apart = Op("apart", lambda args, outs: Type(BOOL))

@@ -105,3 +105,35 @@ def writable(typingctx, x):
         return impl_ret_borrowed(context, builder, signature.return_type, args[0])
 
     return x.copy(readonly=False)(x), codegen
+
+
+@intrinsic
+def apart(typingctx, outs, others):
+    """Whether the first arrays share no memory, neither with each other nor with the others; all are contiguous."""
+
+    def codegen(context, builder, signature, args):
+        spans = [
+            _span(context, builder, array, value)
+            for kinds, values in zip(signature.args, args, strict=True)
+            for array, value in zip(kinds, cgutils.unpack_tuple(builder, values, len(kinds)), strict=True)
+        ]
+        ok = ir.Constant(ir.IntType(1), 1)
+        for k in range(len(signature.args[0])):
+            for other in spans[k + 1 :]:
+                ok = builder.and_(ok, _separate(builder, spans[k], other))
+        return ok
+
+    return types.boolean(outs, others), codegen
+
+
+def _span(context, builder, kind, value) -> tuple:
+    """Where an array begins and ends."""
+    array = context.make_array(kind)(context, builder, value)
+    start = builder.ptrtoint(array.data, array.nitems.type)
+    return start, builder.add(start, builder.mul(array.nitems, array.itemsize))
+
+
+def _separate(builder, a: tuple, b: tuple):
+    before, after = builder.icmp_unsigned("<=", a[1], b[0]), builder.icmp_unsigned("<=", b[1], a[0])
+    empty = builder.or_(builder.icmp_unsigned("==", *a), builder.icmp_unsigned("==", *b))
+    return builder.or_(empty, builder.or_(before, after))

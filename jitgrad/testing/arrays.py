@@ -19,7 +19,7 @@ def run_arrays(engine: Engine, flat: object, extras: tuple) -> object:
         extras: the leaves of head gradients or tangents.
     """
     entry, results = engine.execute(flat, engine.request(), extras, interpreted=True)
-    return unflatten(entry.structure, entry.program.unpack(results))
+    return unflatten(entry.structure, results)
 
 
 def push_arrays(engine: Pushforward, args: tuple, tangents: tuple) -> tuple:
@@ -33,8 +33,8 @@ def pullback_arrays(engine: Vjp, args: tuple, heads: object) -> tuple:
     """`vjp(f, *args)[1](heads)` by the array form, both parts."""
     flat = engine.flatten(args, {})
     entry, results = engine.execute(flat, None, (), interpreted=True)
-    _, residuals = unflatten(entry.structure, entry.program.unpack(results))
-    second = entry.companion
+    _, residuals = unflatten(entry.structure, results)
+    second = entry.companion.entry
     given = {
         "leaf": residuals,
         "extra": [normalize(h) for h in leaves_of(heads, data=everything)[0] if h is not None],
