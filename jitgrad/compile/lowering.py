@@ -22,6 +22,16 @@ from jitgrad.compile.aliasing import places
 
 _NO_OVERFLOW = ("nsw", "nuw")  # the number of an element that exists
 
+# Generated functions have no closures to inline, no array expressions to fuse, no branches on constants, and no variable
+# of two types. Each pass that looks for these goes over all statements, some in the square of their number: together
+# they take a third of what Numba takes before LLVM. By name, for from one version to the next they move.
+_NEEDLESS = frozenset((
+    "WithLifting", "InlineClosureLikes", "RewriteSemanticConstants", "DeadBranchPrune", "MakeFunctionToJitFunction",
+    "InlineInlinables", "FindLiterallyCalls", "LiteralUnroll", "LiteralPropagationSubPipelinePass", "ReconstructSSA",
+    "PreLowerStripPhis", "InlineOverloads", "NopythonRewrites", "NoPythonSupportedFeatureValidation", "AnnotateTypes",
+    "DumpParforDiagnostics",
+))  # fmt: skip
+
 
 class Scopes:
     """The places where a function's arrays have their memory from, in LLVM's words.
@@ -135,10 +145,11 @@ class ElementLowering(BaseNativeLowering):
 
 
 class Compiler(CompilerBase):
-    """Numba's compiler, with our lowering of elements."""
+    """Numba's compiler, with our lowering of elements, and without the passes that generated code has no need of."""
 
     def define_pipelines(self):
         pipeline = DefaultPassBuilder.define_nopython_pipeline(self.state)
-        pipeline.passes = [(ElementLowering if p is NativeLowering else p, text) for p, text in pipeline.passes]
+        needed = [(p, text) for p, text in pipeline.passes if p.__name__ not in _NEEDLESS]
+        pipeline.passes = [(ElementLowering if p is NativeLowering else p, text) for p, text in needed]
         pipeline.finalize()
         return [pipeline]
