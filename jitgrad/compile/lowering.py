@@ -22,9 +22,9 @@ from jitgrad.compile.aliasing import places
 
 _NO_OVERFLOW = ("nsw", "nuw")  # the number of an element that exists
 
-# Generated functions have no closures to inline, no array expressions to fuse, no branches on constants, and no variable
-# of two types. Each pass that looks for these goes over all statements, some in the square of their number: together
-# they take a third of what Numba takes before LLVM. By name, for from one version to the next they move.
+# Generated functions have no closures to inline, no array expressions to fuse, no branches on constants, and no
+# variable of two types. Each pass that looks for these goes over all statements, some in the square of their number:
+# together they take a third of what Numba takes before LLVM. By name, for from one version to the next they move.
 _NEEDLESS = frozenset((
     "WithLifting", "InlineClosureLikes", "RewriteSemanticConstants", "DeadBranchPrune", "MakeFunctionToJitFunction",
     "InlineInlinables", "FindLiterallyCalls", "LiteralUnroll", "LiteralPropagationSubPipelinePass", "ReconstructSSA",

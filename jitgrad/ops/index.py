@@ -243,6 +243,11 @@ def assign(x, index, value):
         check_mask(index, shape_of(x), 0)
         return FUNCTIONS[np.where](index, METHODS["astype"](_expr(value), dtype_of(x)), x)
     pattern, operands = parse_index(x, index)
+    return setitem(x, fitted(x, pattern, operands, value), *operands, pattern=pattern)
+
+
+def fitted(x, pattern: tuple, operands: list, value):
+    """`value` as it is written to an index of `x`: of its dtype, and known to fit there."""
     value = _expr(value)
     target = Type(dtype_of(x), indexed_shape(pattern, tuple(as_arg(o) for o in operands)))
     value = value if dtype_of(value) == target.dtype else METHODS["astype"](value, target.dtype)
@@ -253,7 +258,7 @@ def assign(x, index, value):
     for n, m in zip(reversed(as_arg(value).type.shape), reversed(target.shape), strict=False):
         if not (isinstance(n, int) and n == 1):
             require_equal(n, m, (as_arg(value), _Place(target)), "assign")
-    return setitem(x, value, *operands, pattern=pattern)
+    return value
 
 
 class _Place:

@@ -14,13 +14,14 @@ import numpy as np
 from jitgrad.errors import TraceError, UnsupportedError
 from jitgrad.ir.graph import Value
 from jitgrad.ops.brackets import check_mask, parse_index
-from jitgrad.ops.index import assign, getitem_, setitem
+from jitgrad.ops.index import assign, fitted, getitem_, setitem
 from jitgrad.ops.registry import METHODS
 from jitgrad.ops.shape import reshape, transpose
 from jitgrad.ops.symbolic import Expr, current
 from jitgrad.trace.arrays import ReadOnlyMark, as_array
 from jitgrad.trace.casting import cast_in_place
 from jitgrad.trace.journal import can_read, is_within, regions, stamps
+from jitgrad.trace.places import composed, is_block, is_whole
 
 
 def plain(x: object) -> object:
@@ -136,7 +137,12 @@ class Cell(Expr):
         if value is self and self.frozen is None:  # what `x[i] += v` of code without source ends with
             value = plain(value)
         self.check_writable()
-        self.store(assign(plain(self), index_of(index), plain(as_array(value))))
+        x, index, value = plain(self), index_of(index), plain(as_array(value))
+        if _is_mask(index, x) and not np.ndim(value):
+            self.store(assign(x, index, value))
+            return
+        pattern, operands = parse_index(x, index)
+        self.write_at(pattern, operands, fitted(x, pattern, operands, value))
 
     def __getitem__(self, index):
         index = index_of(index)
@@ -144,17 +150,26 @@ class Cell(Expr):
         if not is_basic(index):
             return own(METHODS["__getitem__"](x, index))
         pattern, operands = parse_index(x, index)
-        if _is_whole(pattern, operands, x):
+        if is_whole(pattern, operands, x):
             return self
-        part = getitem_(x, *operands, pattern=pattern)
+        part = self.read_at(pattern, operands)
         if not part.ndim:
             return part
         return View(
             self, part,
             lambda b: getitem_(b, *operands, pattern=pattern),
             lambda b, v: setitem(b, v, *operands, pattern=pattern),
-            self.contiguous and _is_block(pattern, operands, x),
+            self.contiguous and is_block(pattern, operands, x),
+            (pattern, operands),
         )  # fmt: skip
+
+    def read_at(self, pattern: tuple, operands: list) -> Expr:
+        """What is at a basic index."""
+        return getitem_(plain(self), *operands, pattern=pattern)
+
+    def write_at(self, pattern: tuple, operands: list, new: Expr) -> None:
+        """Write to an index; `new` has the array's dtype and fits there."""
+        self.store(setitem(plain(self), new, *operands, pattern=pattern))
 
     def update(self, ufunc: np.ufunc, result: Expr, other: object) -> Cell:
         """The end of `self op= other`: keep dtype and shape, and stay the same array."""
@@ -172,19 +187,19 @@ class Cell(Expr):
         if before is not None and before.value is not x.value:
             self._update_read(index, ufunc, other, before)
             return
-        if isinstance(index, Expr) and index.dtype == np.bool_ and index.ndim == x.ndim and not np.ndim(other):
+        if _is_mask(index, x) and not np.ndim(other):
             new = cast_in_place(ufunc, x, self._operate(ufunc, x, other), other)
             check_mask(index, x.shape, 0)
             self.store(np.where(index, new, x))
             return
         pattern, operands = parse_index(x, index)
-        old = getitem_(x, *operands, pattern=pattern)
+        old = self.read_at(pattern, operands)
         new = self._operate(ufunc, old, other)
         new = cast_in_place(ufunc, old, new, other) if old.ndim else new
         if not old.ndim and new.ndim:
             raise ValueError("setting an array element with a sequence.")
         new = new if new.dtype == x.dtype else METHODS["astype"](new, x.dtype)
-        self.store(setitem(x, new, *operands, pattern=pattern))
+        self.write_at(pattern, operands, new)
 
     def _update_read(self, index: object, ufunc: np.ufunc, other: object, before: Expr) -> None:
         """`update_at` of an array that was written to since it was read."""
@@ -297,13 +312,17 @@ class View(Cell):
         base: the cell, or another view.
         read: makes this array's value of the base's.
         write: makes the base's new value of the base's and this array's new one; None if it can't be written.
+        place: the pattern and operands of the index, if it is a part of the base.
     """
 
-    __slots__ = ("_home", "_seen", "base", "contiguous", "read", "write")
+    __slots__ = ("_home", "_made", "_seen", "base", "contiguous", "place", "read", "write")
 
-    def __init__(self, base: Cell, value: Expr, read: Callable, write: Callable | None, contiguous: bool):
+    def __init__(
+        self, base: Cell, value: Expr, read: Callable, write: Callable | None, contiguous: bool, place: object = None
+    ):
         super().__init__(value.value)
         self.base, self.read, self.write, self.contiguous = base, read, write, contiguous
+        self.place, self._made = place, base.stamp()
         self._remember(value.value)
 
     def _remember(self, value: Value) -> None:
@@ -340,6 +359,23 @@ class View(Cell):
         self.base.store(self.write(plain(self.base), new))
         self._remember(new.value)
 
+    def read_at(self, pattern: tuple, operands: list) -> Expr:
+        """What is at a basic index; of a base that has been written to just that is read, not all of this array."""
+        place = None if self.base.stamp() == self._made else self._in_base(pattern, operands)
+        return super().read_at(pattern, operands) if place is None else self.base.read_at(*place)
+
+    def write_at(self, pattern: tuple, operands: list, new: Expr) -> None:
+        """Write to an index: into the base directly, where all of this array would else be read and written back."""
+        self.check_writable()
+        place = self._in_base(pattern, operands)
+        if place is None:
+            super().write_at(pattern, operands, new)
+        else:
+            self.base.write_at(*place, new)
+
+    def _in_base(self, pattern: tuple, operands: list) -> tuple | None:
+        return None if self.place is None else composed(self.place, (pattern, operands))
+
 
 def refuse(message: str) -> None:
     raise TraceError(message, current().loc.syntax_location())
@@ -350,37 +386,8 @@ def _keep_name(new: Value, old: Value) -> None:
         new.name = old.name
 
 
-def _is_block(pattern: tuple, operands: list, x: Expr) -> bool:
-    """Whether an index reads one block of memory: numbers, then a slice of step one, then whole axes."""
-    sliced, axis = False, 0
-    for part in pattern:
-        if part[0] == "new":
-            continue
-        n = x.shape[axis]
-        axis += 1
-        count = operands[part[2]] if part[0] == "slice" else 1
-        whole = part[0] == "slice" and part[3] == 1 and _same_length(count, n)
-        if sliced and not whole:
-            return False
-        sliced = sliced or part[0] == "slice"
-        if part[0] == "slice" and part[3] != 1:
-            return False
-    return True
-
-
-def _is_whole(pattern: tuple, operands: list, x: Expr) -> bool:
-    """Whether an index reads everything, in order."""
-    return len(pattern) == x.ndim and all(
-        part[0] == "slice" and part[3] == 1 and _same_length(operands[part[1]], 0)
-        and _same_length(operands[part[2]], n)
-        for part, n in zip(pattern, x.shape, strict=True)
-    )  # fmt: skip
-
-
-def _same_length(a: object, b: object) -> bool:
-    if isinstance(a, Expr) or isinstance(b, Expr):
-        return isinstance(a, Expr) and isinstance(b, Expr) and a.value is b.value
-    return a == b
+def _is_mask(index: object, x: Expr) -> bool:
+    return isinstance(index, Expr) and index.dtype == np.bool_ and index.ndim == x.ndim
 
 
 def index_of(index: object) -> object:
