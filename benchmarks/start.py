@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
-from importlib.metadata import version
 from pathlib import Path
+
+from benchmarks.machine import header
 
 IMPORTS = """
 import time
@@ -88,9 +88,7 @@ def main() -> None:
         rows = [(*run(scripts["gradient"], environment), *run(scripts["plain"], environment)) for _ in range(processes)]
     assert all(row[3] and row[5] for row in rows), "nothing was found in the cache on the disk"
     numba, ours, first, _, plain, _ = (statistics.median(column) for column in zip(*rows, strict=True))
-    print(
-        f"Python {platform.python_version()}, NumPy {version('numpy')}, Numba {version('numba')}, {platform.machine()}"
-    )
+    print(header())
     print(f"import numba                                 {1e3 * numba:6.0f} ms")
     print(f"import jitgrad, after that                   {1e3 * ours:6.0f} ms")
     print(f"the first gradient, from the cache on disk   {1e3 * first:6.0f} ms")

@@ -137,6 +137,16 @@ def test_arrays_in_any_layout(make):
         out[:] = 0
 
 
+def test_columns_of_one_array():
+    both = jit(lambda x: (x + 1.0, 2.0 * x))
+    table = np.zeros((4, 2))
+    for _ in range(2):
+        both(X, out=(table[:, 0], table[:, 1]))
+        np.testing.assert_array_equal(table, np.stack([X + 1.0, 2.0 * X], axis=1))
+        with pytest.raises(ValueError, match=r"out\[1\] shares memory with another part"):
+            both(X, out=(table[:, 0], table[:, 0]))
+
+
 def test_arrays_that_share_memory_with_an_argument():
     engine = CALLS["grad"][0]
     expected = engine(W, X, Y)
@@ -215,6 +225,8 @@ def test_in_compiled_code():
     np.testing.assert_array_equal(w, 2.0 * X)
     with pytest.raises(ValueError, match="shares memory"):
         run(w, X, Y, w)
+    with pytest.raises(numba.TypingError, match="inside compiled code the arrays of out have axes, and are C-contig"):
+        run(w, X, Y, np.empty(8)[::2])
 
 
 def lowered(engine, args):

@@ -186,8 +186,13 @@ class _Writer:
         return dict(zip(outs.arrays, names, strict=True))
 
     def compare_outs(self, outs: Outs, arrays: dict[int, str], values: list[str]) -> None:
-        """Test that an array which the program can't write to still is one, so that others go their own way."""
+        """Test that an array which the program can't write to still is one, so that others go their own way.
+
+        What is copied in the end must share no memory with other arrays for results; the program looks after its own.
+        """
         for k, name in arrays.items():
+            others = [] if k in outs.names else [other for j, other in arrays.items() if j != k]
+            self.tests += [f"not {self.bind('overlaps', overlaps)}({name}, {other})" for other in others]
             if k in outs.shared:
                 shared = (f"{self.bind('overlaps', overlaps)}({name}, {values[j]})" for j in outs.shared[k])
                 self.tests.append(" and ".join(shared))

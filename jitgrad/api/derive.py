@@ -231,7 +231,7 @@ class Second:
     def shapes(self, outputs: object) -> list[tuple]:
         """The shapes of those outputs that have a head."""
         if self.whole:
-            return [np.shape(outputs)]
+            return [getattr(outputs, "shape", ())]
         leaves, _, _ = flatten(outputs, "output", lambda x, name: True)
         return [np.shape(x) for x in leaves if leaf_type(x).dtype.kind == "f"]
 

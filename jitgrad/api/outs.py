@@ -61,7 +61,7 @@ def outs_of(out: object, structure: tuple, first: int, program: Program, values:
             continue
         _check(x, name, program.results[k])
         for other in arrays.values():
-            if overlaps(x, other):
+            if overlaps(x, other) and np.shares_memory(x, other):
                 raise ValueError(f"{name} shares memory with another part of out")
         arrays[k] = x
         overlapped = [j for j, value in enumerate(values) if overlaps(x, value)]

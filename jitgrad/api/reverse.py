@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,15 +32,56 @@ class Pullback:
     takes arrays for the cotangents, as that of `grad`.
     """
 
-    def __init__(self, function: Callable[[object, object], tuple], name: str):
-        self._function = function
-        self._name = name
+    __slots__ = ("_engine", "_residuals", "_second", "_shapes")
 
-    def __call__(self, head: object, *, out: object = None) -> tuple:
-        return self._function(head, out)
+    def __init__(self, engine: Vjp, second: Second, results: tuple):
+        self._engine, self._second = engine, second
+        outputs, self._residuals = results
+        self._shapes = second.shapes(outputs)
+
+    def __call__(self, head: object, **kwargs) -> tuple:
+        ways = self._second.ways
+        try:
+            return ways.last(self._residuals, head, **kwargs)
+        except (Miss, TypeError):
+            pass
+        try:
+            return ways(self._residuals, head, **kwargs)
+        except Miss:
+            return self._slow(head, **kwargs)
+
+    def _slow(self, head: object, out: object = None) -> tuple:
+        from jitgrad.api.caller import Parameter, passed_on
+
+        entry, residuals = self._second.entry, self._residuals
+        extras = _heads(head, self._second.outputs, self._shapes)
+        given = {"leaf": residuals, "extra": extras}
+        values = [given[kind][k] for kind, k in entry.program.params]
+        last = passed_on("head", head, extras)
+        kept = ("list", list, None, len(residuals), *[LEAF] * len(residuals))
+        parameters = [] if last is None else [Parameter("residuals", "leaf", kept, residuals), last]
+        try:
+            results = self._engine.call(entry, values, parameters, out, self._second.ways)
+        except (ValueError, IndexError) as error:
+            raise plain(error) from None
+        return unflatten(entry.structure, results)
 
     def __repr__(self) -> str:
-        return f"<pullback of {self._name}>"
+        return f"<pullback of {self._engine.name}>"
+
+
+class _Traced(Pullback):
+    """A pullback inside another trace, which then becomes the whole derivative."""
+
+    __slots__ = ("_flat", "_outputs")
+
+    def __init__(self, engine: Vjp, flat: Flat, outputs: object):
+        self._engine, self._flat, self._outputs = engine, flat, outputs
+
+    def __call__(self, head: object, *, out: object = None) -> tuple:
+        refuse_out(out)
+        whole = _Whole(self._engine.function, self._engine.boundscheck)
+        return whole.inline(self._flat, ARRAY, tuple(heads_inside(head, self._outputs)))
 
 
 class Vjp(Engine):
@@ -62,15 +103,19 @@ class Vjp(Engine):
         if is_building():
             return self._inside(flat)
         entry, results = self.execute(flat, None, (), self.parameters(flat))
-        return self._with_pullback(entry, unflatten(entry.structure, results))
+        return self.finish(entry)(unflatten(entry.structure, results))
 
     def finish(self, entry: Entry) -> Callable | None:
-        return None if entry.primal is None else partial(self._with_pullback, entry)
+        second = entry.companion
 
-    def _with_pullback(self, entry: Entry, results: tuple) -> tuple[object, Pullback]:
-        outputs, residuals = results
-        pull = _Pull(self, entry.companion, residuals, outputs)
-        return outputs, Pullback(pull, entry.primal.block.name)
+        def with_pullback(results: tuple) -> tuple[object, Pullback]:
+            return results[0], Pullback(self, second, results)
+
+        return None if second is None else with_pullback
+
+    @property
+    def name(self) -> str:
+        return getattr(self.function, "__name__", "function")
 
     def derive(self, primal: Primal, flat: Flat, request: object, extras: tuple | None) -> Derived:
         from jitgrad.api.derive import in_two
@@ -80,53 +125,10 @@ class Vjp(Engine):
     def _inside(self, flat: Flat) -> tuple[object, Pullback]:
         """Inside another trace: the primal now, and the whole derivative when a head comes."""
         outputs = Jitted(self.function, self.boundscheck).inline(flat, None, ())
-
-        def pull(head: object, out: object) -> tuple:
-            refuse_out(out)
-            return _Whole(self.function, self.boundscheck).inline(flat, ARRAY, tuple(heads_inside(head, outputs)))
-
-        return outputs, Pullback(pull, getattr(self.function, "__name__", "function"))
+        return outputs, _Traced(self, flat, outputs)
 
     def describe(self) -> str:
         return "Value and residuals of"
-
-
-class _Pull:
-    """The second half of a derivative, with its residuals."""
-
-    __slots__ = ("engine", "residuals", "second", "shapes")
-
-    def __init__(self, engine: Vjp, second: Second, residuals: list, outputs: object):
-        self.engine, self.second, self.residuals = engine, second, residuals
-        self.shapes = second.shapes(outputs)
-
-    def __call__(self, head: object, out: object) -> tuple:
-        ways = self.second.ways
-        kwargs = {} if out is None else {"out": out}
-        try:
-            return ways.last(self.residuals, head, **kwargs)
-        except (Miss, TypeError):
-            pass
-        try:
-            return ways(self.residuals, head, **kwargs)
-        except Miss:
-            return self._slow(head, out)
-
-    def _slow(self, head: object, out: object) -> tuple:
-        from jitgrad.api.caller import Parameter, passed_on
-
-        second = self.second
-        extras = _heads(head, second.outputs, self.shapes)
-        given = {"leaf": self.residuals, "extra": extras}
-        values = [given[kind][k] for kind, k in second.entry.program.params]
-        last = passed_on("head", head, extras)
-        kept = ("list", list, None, len(self.residuals), *[LEAF] * len(self.residuals))
-        parameters = [] if last is None else [Parameter("residuals", "leaf", kept, self.residuals), last]
-        try:
-            results = self.engine.call(second.entry, values, parameters, out, second.ways)
-        except (ValueError, IndexError) as error:
-            raise plain(error) from None
-        return unflatten(second.entry.structure, results)
 
 
 class _Whole(Vjp):

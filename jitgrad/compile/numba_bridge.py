@@ -74,7 +74,9 @@ def representative(t: Type) -> object:
     if isinstance(t, types.Array):
         array = np.ones((2,) * t.ndim, np.dtype(str(t.dtype)))
         array.flags.writeable = t.mutable
-        return array if t.layout != "F" else np.asfortranarray(array)
+        if t.layout == "A" and t.mutable:
+            return np.repeat(array, 2, -1)[..., ::2]
+        return array if t.layout == "C" else np.asfortranarray(array)
     if isinstance(t, types.NamedTuple | types.NamedUniTuple):
         return t.instance_class(*(representative(e) for e in t))
     if isinstance(t, types.BaseTuple):
