@@ -33,6 +33,21 @@ def positive(x):
     return total
 
 
+def hinge(x):
+    up, down = 1.0, 0.0
+    for i in range(x.shape[0]):
+        margin = 1.0 - x[i]
+        if margin > 0:
+            up += 1.0
+            up += margin
+            if x[i] > 0:
+                up -= 0.5 * x[i]
+                down += 1.0
+        else:
+            down += margin
+    return up * down
+
+
 def rows(x):
     total = 0.0
     for i in range(x.shape[0]):
@@ -153,11 +168,11 @@ def test_sums_beside_what_waits_for_itself(function, kind):
     check_grads(function, (x,), order=1)
 
 
-@pytest.mark.parametrize(("function", "count"), [(squares, 1), (less, 2), (positive, 1), (rows, 1)])
+@pytest.mark.parametrize(("function", "count"), [(squares, 1), (less, 2), (positive, 1), (hinge, 4), (rows, 1)])
 def test_sums(function, count):
     x = np.random.default_rng(0).normal(size=37)
-    assert steps(function, x) == count
     assert jit(function)(x) == pytest.approx(function(x), rel=1e-13)
+    assert steps(function, x) == count
     check_grads(function, (x,), order=1)
 
 

@@ -11,44 +11,54 @@ sooner.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
-from jitgrad.ir.graph import Arg, Block, Node, Value, used
+from jitgrad.ir.graph import Arg, Block, Const, Node, Value, used
 from jitgrad.ir.op import Op
-from jitgrad.ir.types import FLOAT32, FLOAT64, Type
-from jitgrad.ops.flow import for_
+from jitgrad.ir.types import FLOAT32, FLOAT64
+from jitgrad.ops.flow import for_, if_, while_
 from jitgrad.ops.memory import serial_step, sum_step
 from jitgrad.ops.registry import UFUNCS
-from jitgrad.ops.sums import Sums
+from jitgrad.ops.sums import Passed, Sums
 
 _EXTREMA = (UFUNCS[np.maximum], UFUNCS[np.minimum])  # reductions that have lanes
-_NUMBERS = {Type(dtype) for dtype in (FLOAT32, FLOAT64)}
+# For each dtype of sums, the sum of nothing: told from other zeros by its identity.
+_NOTHING = {dtype: Const.of(dtype.type(0)) for dtype in (FLOAT32, FLOAT64)}
 
 
 def in_any_order(block: Block) -> Block:
     """The lowered block with the additions to the sums that its loops carry as steps of reductions."""
-    steps = _additions(block)
-    return _rewritten(block, steps) if steps else block
+    steps = _steps(block)
+    return _Rewriting(steps).block(block, {}) if steps else block
 
 
-def _additions(block: Block) -> dict[Node, Op]:
-    """The additions to sums that loops carry, and what they become; the innermost loop decides."""
+def _steps(block: Block) -> dict[Node, dict[Passed, Op]]:
+    """What sums that loops carry come by, additions and branches, and the operation that is to add to them.
+
+    The innermost loop decides about that. A branch is in it if it is to give what is added.
+    """
     loops = [node for node in block.walk() if node.op is for_]
     if not loops:
         return {}
     sums = Sums(block)
-    found: dict[Node, Op] = {}
+    found: dict[Node, dict[Passed, Op]] = {}
     for loop in loops:
         (body,) = loop.regions
-        step, additions = sum_step, []
+        step, met = sum_step, []
         for k, param in enumerate(body.params[1:]):
-            passed: list[Node] = []
-            if param.type in _NUMBERS:
-                if sums.end_of(param, body, passed) == k:
-                    additions += passed
-                elif _waits(body.results[k], param, body):
-                    step = serial_step
-        found.update(dict.fromkeys(additions, step))
+            passed: list[Passed] = []
+            if param.type.shape or param.type.dtype not in _NOTHING:
+                continue
+            if sums.end_of(param, body, passed) == k:
+                met += passed
+            elif _waits(body.results[k], param, body):
+                step = serial_step
+        lanes = step is sum_step and not any(node.op in (for_, while_) for node in body.walk())
+        for passed in met:
+            if passed.node.op is not if_ or lanes:
+                found.setdefault(passed.node, {})[passed] = step
     return found
 
 
@@ -63,24 +73,52 @@ def _waits(result: Arg, param: Value, body: Block) -> bool:
     return result in reached
 
 
-def _rewritten(block: Block, steps: dict[Node, Op]) -> Block:
-    nodes: list[Node] = []
-    for node in block.nodes:
-        if node in steps:
-            nodes.extend(_step(node, steps[node]))
-        elif node.regions:
-            regions = tuple(_rewritten(region, steps) for region in node.regions)
-            nodes.append(Node(node.op, node.args, node.outs, node.attrs, regions, node.loc))
-        else:
-            nodes.append(node)
-    return Block(block.params, nodes, block.results, block.name, block.notes)
+class _Rewriting:
+    """Makes steps of reductions."""
 
+    def __init__(self, steps: dict[Node, dict[Passed, Op]]):
+        self.steps = steps
 
-def _step(node: Node, step: Op) -> list[Node]:
-    """The same as a step of a reduction; what is subtracted is added with its sign changed."""
-    total, part = node.args
-    if node.op is not UFUNCS[np.subtract]:
-        return [Node(step, node.args, node.outs, loc=node.loc)]
-    negated = Value(part.type)
-    change = Node(UFUNCS[np.negative], (part,), (negated,), loc=node.loc)
-    return [change, Node(step, (total, negated), node.outs, loc=node.loc)]
+    def block(self, block: Block, env: dict[Arg, Arg]) -> Block:
+        nodes = [new for node in block.nodes for new in self.node(node, env)]
+        results = tuple(env.get(r, r) for r in block.results)
+        return Block(block.params, nodes, results, block.name, block.notes)
+
+    def node(self, node: Node, env: dict[Arg, Arg]) -> list[Node]:
+        args = tuple(env.get(a, a) for a in node.args)
+        steps = self.steps.get(node, {})
+        if node.op is if_:
+            return self.branch(node, args, steps, env)
+        if steps:
+            ((step, op),) = steps.items()
+            return self.addition(node, args, step.place, op, env)
+        regions = tuple(self.block(region, env) for region in node.regions)
+        return [Node(node.op, args, node.outs, node.attrs, regions, node.loc)]
+
+    def branch(self, node: Node, args: tuple[Arg, ...], steps: Iterable[Passed], env: dict[Arg, Arg]) -> list[Node]:
+        """A branch that gives what it adds to a sum, which is added after it.
+
+        LLVM makes a choice between two sums of `if x > 0: total += x`, and that it doesn't take for a reduction.
+        """
+        inner = {**env, **{step.total: _NOTHING[step.total.type.dtype] for step in steps}}
+        outs = list(node.outs)
+        sums: list[Node] = []
+        for step in steps:
+            total, out = env.get(step.total, step.total), outs[step.place]
+            if total is not _NOTHING[out.type.dtype]:  # else what it adds is all that there is
+                outs[step.place] = part = Value(out.type)
+                sums.append(Node(sum_step, (total, part), (out,), loc=node.loc))
+        regions = tuple(self.block(region, inner) for region in node.regions)
+        return [Node(node.op, args, tuple(outs), node.attrs, regions, node.loc), *sums]
+
+    def addition(self, node: Node, args: tuple[Arg, ...], place: int, op: Op, env: dict[Arg, Arg]) -> list[Node]:
+        """An addition as a step of a reduction; what is subtracted is added with its sign changed."""
+        total, part = args[place], args[1 - place]
+        nodes = []
+        if node.op is UFUNCS[np.subtract]:
+            nodes.append(Node(UFUNCS[np.negative], (part,), (Value(part.type),), loc=node.loc))
+            part = nodes[0].out
+        if total is _NOTHING[node.out.type.dtype]:
+            env[node.out] = part
+            return nodes
+        return [*nodes, Node(op, (total, part), node.outs, loc=node.loc)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +23,21 @@ class Use:
     place: int
 
 
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """A node that a sum comes by.
+
+    Attributes:
+        node: an addition or a branch.
+        total: the sum so far.
+        place: which argument of the addition that is, or which result of the branch the sum is after it.
+    """
+
+    node: Node
+    total: Arg
+    place: int
+
+
 class Sums:
     """Follows a carried value through the additions to it."""
 
@@ -42,54 +56,54 @@ class Sums:
         for place, result in enumerate(block.results):
             self.uses.setdefault(result, []).append(Use(block, None, place))
 
-    def end_of(self, value: Value, block: Block, passed: list[Node] | None = None) -> int | None:
+    def end_of(self, value: Value, block: Block, passed: list[Passed] | None = None) -> int | None:
         """Which result of the block is `value` with all that is added to it; None if something else is done with it.
 
         Args:
             value: of the block's own.
             block: in which it is followed, and in the regions of its nodes.
-            passed: takes the additions that are met.
+            passed: takes the additions and branches that are met.
         """
         passed = [] if passed is None else passed
-        uses = self.uses.get(value, ())
-        while uses:
+        while uses := self._inside(value, block):
             if len(uses) == 1 and uses[0].block is block:
                 (use,) = uses
                 if use.node is None:
                     return use.place
-                following = self._added(use, passed)
+                value = self._added(use, passed)
             else:
-                following = self._branched(uses, block, passed)
-            uses = self.uses.get(following, ())
+                value = self._branched(value, uses, block, passed)
         return None
 
-    def _added(self, use: Use, passed: list[Node]) -> Value | None:
+    def _inside(self, value: Value | None, block: Block) -> list[Use]:
+        """The uses of a value in a block and the regions of its nodes."""
+        return [use for use in self.uses.get(value, ()) if use.block is block or self._holder(use.block, block)]
+
+    def _holder(self, inner: Block, block: Block) -> Node | None:
+        """The node of the block in whose regions an inner block is; None if it is in none."""
+        node, home = self.owner.get(inner, (None, None))
+        return node if node is None or home is block else self._holder(home, block)
+
+    def _added(self, use: Use, passed: list[Passed]) -> Value | None:
         """What an addition makes of the value that it takes."""
         node, place = use.node, use.place
         if node.op in ADDS:
-            passed.append(node)
+            passed.append(Passed(node, node.args[place], place))
             return node.out if place == 0 or node.op is UFUNCS[np.add] else None
         if node.op is for_ and place > 0:
             (body,) = node.regions
             return node.outs[place - 1] if self.end_of(body.params[place], body, passed) == place - 1 else None
         return None
 
-    def _branched(self, uses: list[Use], block: Block, passed: list[Node]) -> Value | None:
+    def _branched(self, value: Value, uses: list[Use], block: Block, passed: list[Passed]) -> Value | None:
         """The result of a branch each side of which adds to the value."""
-        owners = {self.owner.get(use.block) for use in uses}
-        if len(owners) != 1 or None in owners:
+        holders = {self._holder(use.block, block) for use in uses}
+        (node,) = holders if len(holders) == 1 else (None,)
+        if node is None or node.op is not if_:
             return None
-        ((node, home),) = owners
-        if node.op is not if_ or home is not block or {use.block for use in uses} != set(node.regions):
-            return None
-        ends = set(self._ends(uses, passed))
+        ends = {self.end_of(value, region, passed) for region in node.regions}
         (end,) = ends if len(ends) == 1 else (None,)
-        return None if end is None or len(uses) != len(node.regions) else node.outs[end]
-
-    def _ends(self, uses: list[Use], passed: list[Node]) -> Iterator[int | None]:
-        for use in uses:
-            if use.node is None:
-                yield use.place
-            else:
-                following = self._added(use, passed)
-                yield None if following is None else self.end_of(following, use.block, passed)
+        if end is None:
+            return None
+        passed.append(Passed(node, value, end))
+        return node.outs[end]
