@@ -1,29 +1,159 @@
-"""The lowered form under plain Python, with memory that is full of NaNs when it is new."""
+"""The lowered form run by plain Python, with memory that notices what machine code would not.
 
-import types
+What Numba compiles is Python, too: with stand-ins for the intrinsics it runs as it stands. An array made by `np.empty`
+is full of NaN here, and an index that is negative or beyond the end raises, so that a program that reads what it has
+not written, or beyond an array, is wrong in a way that shows.
+"""
+
+import math
+import re
+from contextlib import contextmanager, nullcontext
+from unittest import mock
 
 import numpy as np
+import scipy.special
 
-RUNTIME = {
-    "select": lambda condition, a, b: a if condition else b,
+from jitgrad.api.forward import Pushforward
+from jitgrad.api.program import Program
+from jitgrad.api.reverse import Vjp
+from jitgrad.runtime import errors, linalg, vecmath
+from jitgrad.testing.arrays import pullback_arrays, push_arrays
+
+WORST = {"f": np.nan, "i": -(2**62), "u": 2**31, "b": True}
+
+
+class Checked(np.ndarray):
+    """An array that takes no index out of range."""
+
+    def _check(self, index: object) -> None:
+        for k, i in enumerate(index if isinstance(index, tuple) else (index,)):
+            if isinstance(i, int | np.integer) and not 0 <= i < self.shape[k]:
+                raise AssertionError(f"index {i} on axis {k}, which has length {self.shape[k]}")
+
+    def __getitem__(self, index):
+        self._check(index)
+        found = super().__getitem__(index)
+        return found if isinstance(found, np.ndarray) and found.ndim else found[()]
+
+    def __setitem__(self, index, value):
+        self._check(index)
+        super().__setitem__(index, value)
+
+
+class Numpy:
+    """NumPy, whose `empty` arrays hold the worst."""
+
+    def __getattr__(self, name):
+        return getattr(np, name)
+
+    @staticmethod
+    def empty(shape, dtype=np.float64):
+        return np.full(shape, WORST[np.dtype(dtype).kind], dtype).view(Checked)
+
+
+def _kernel(name: str):
+    special = {"sigmoid": scipy.special.expit, "softplus": lambda x: np.logaddexp(0, x).astype(np.result_type(x))}
+    return special.get(name) or getattr(scipy.special, name, None) or getattr(np, name)
+
+
+STEPS = {
+    "sum_step": lambda a, b: a + b,
+    "serial_step": lambda a, b: a + b,
+    "product_step": lambda a, b: a * b,
     "maximum": np.maximum,
     "minimum": np.minimum,
-    "sum_step": lambda a, b: a + b,
-    "product_step": lambda a, b: a * b,
+    "select": lambda condition, a, b: a if condition else b,
+    "stack_address": lambda: 0,
+    "writable": lambda x: x,
+    "interrupted": lambda: False,
 }
 
 
-def _empty(shape, dtype=np.float64):
-    new = np.empty(shape, dtype)
-    new.fill(np.nan if new.dtype.kind == "f" else -1_000_000)
-    return new
+def space_of(text: str) -> dict:
+    """The names that the text of a module imports, by what runs in plain Python."""
+    space: dict = {"np": Numpy(), "math": math}
+    for module, name in re.findall(r"^from jitgrad\.runtime\.(\w+) import (\w+)$", text, re.MULTILINE):
+        if name in STEPS:
+            space[name] = STEPS[name]
+        elif module == "vecmath":
+            space[name] = _kernel(name) if name in vecmath.KERNELS else getattr(vecmath, name)
+        elif module == "errors":
+            space[name] = getattr(errors, name)
+        elif module == "linalg":
+            space[name] = getattr(linalg, name).py_func
+        else:
+            space[name] = _compiled(module, name)
+    return space
 
 
-def lowered(engine, *args):
-    """The function that is compiled, and its source."""
-    source = engine.source(*args, form="numba")
-    space = {}
-    exec(source, space)
-    space.update({name: f for name, f in RUNTIME.items() if name in space})
-    space["np"] = types.SimpleNamespace(**{**vars(np), "empty": _empty})
-    return next(f for name, f in space.items() if name.endswith(("_grad", "_jit"))), source
+def _compiled(module: str, name: str):
+    found = getattr(__import__(f"jitgrad.runtime.{module}", fromlist=[name]), name)
+    return getattr(found, "py_func", found)
+
+
+def interpret(program: Program, values: list) -> object:
+    """What the lowered program gives for these values of the params."""
+    types = [p.type for p in program.block.params]
+    values = [v if t.ndim or t.weak else t.dtype.type(v) for v, t in zip(values, types, strict=True)]
+    values = [np.ascontiguousarray(v).view(Checked) if t.ndim else v for v, t in zip(values, types, strict=True)]
+    text = program.source("numba")
+    space = space_of(text)
+    exec(compile(re.sub(r"^(from|import) .*$", "", text, flags=re.MULTILINE), "<lowered>", "exec"), space)
+    try:
+        with np.errstate(all="ignore"):
+            results = space[program.entry](*values)
+    except (errors.OutOfBounds, errors.Mismatch) as error:
+        raise errors.plain(error) from None
+    return _plain(results)
+
+
+def _plain(results: object) -> object:
+    if isinstance(results, tuple):
+        return tuple(map(_plain, results))
+    return np.asarray(results) if isinstance(results, np.ndarray) else results
+
+
+@contextmanager
+def lowered():
+    """What runs the array form runs the lowered form instead."""
+    with mock.patch.object(Program, "interpret", interpret):
+        yield
+
+
+def agree(function, args: tuple, rtol: float = 1e-9) -> None:
+    """Check value, tangents and cotangents in array form and in lowered form, against Python and differences."""
+    rng = np.random.default_rng(0)
+    tangents = tuple(rng.normal(size=np.shape(a)) if _is_float(a) else None for a in args)
+    value = _leaves(function(*args))
+    heads = [rng.normal(size=np.shape(v)) for v in value]
+    seen = []
+    for how in (nullcontext, lowered):
+        with how():
+            found, dots = push_arrays(Pushforward(function), args, tangents)
+            bars = pullback_arrays(Vjp(function), args, heads[0] if len(heads) == 1 else tuple(heads))
+        seen.append([*_leaves(found), *_leaves(dots), *_leaves(bars)])
+    for array, low in zip(*seen, strict=True):
+        np.testing.assert_allclose(low, array, rtol=rtol, atol=rtol)
+    for got, wanted in zip(seen[0], value, strict=False):
+        np.testing.assert_allclose(got, wanted, rtol=1e-12, atol=1e-12)
+    dots, bars = seen[0][len(value) : 2 * len(value)], seen[0][2 * len(value) :]
+    ends = [_leaves(function(*_moved(args, tangents, h))) for h in (1e-6, -1e-6)]
+    for dot, plus, minus in zip(dots, *ends, strict=True):
+        np.testing.assert_allclose(dot, (plus - minus) / 2e-6, rtol=1e-5, atol=1e-6)
+    pulled = sum(np.vdot(b, t) for b, t in zip(bars, (t for t in tangents if t is not None), strict=True))
+    pushed = sum(np.vdot(h, d) for h, d in zip(heads, dots, strict=True))
+    np.testing.assert_allclose(pulled, pushed, rtol=1e-9, atol=1e-9)
+
+
+def _is_float(x: object) -> bool:
+    return isinstance(x, float) or getattr(x, "dtype", np.dtype(int)).kind == "f"
+
+
+def _leaves(tree: object) -> list:
+    if isinstance(tree, tuple | list):
+        return [leaf for branch in tree for leaf in _leaves(branch)]
+    return [] if tree is None else [np.asarray(tree)]
+
+
+def _moved(args: tuple, tangents: tuple, h: float) -> tuple:
+    return tuple(a if t is None else a + h * t for a, t in zip(args, tangents, strict=True))

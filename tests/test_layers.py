@@ -13,8 +13,9 @@ BELOW = {
     "runtime": set(),
     "ir": {"errors"},
     "ops": {"ir", "errors", "runtime"},
-    **{name: {"ops", "ir", "errors", "runtime"} for name in ("trace", "passes", "lower", "tape")},
+    **{name: {"ops", "ir", "errors", "runtime"} for name in ("trace", "passes", "tape")},
     "ad": {"ops", "ir", "errors", "runtime", "passes"},  # residuals are what is left when all that is dead is removed
+    "lower": {"ops", "ir", "errors", "runtime", "passes"},  # passes.dce, passes.rename
     "codegen": {
         "ops",
         "ir",

@@ -5,13 +5,13 @@ import pytest
 from test_reverse_regions import at, put
 
 from jitgrad import grad
-from jitgrad.ad.scratch import written_before_read
 from jitgrad.ir.graph import Block, Value
 from jitgrad.ir.types import FLOAT64, Type
 from jitgrad.ops.flow import branch, for_loop
 from jitgrad.ops.index import add_at
 from jitgrad.ops.shape import axis_length
 from jitgrad.ops.symbolic import Builder, Expr, as_arg, building
+from jitgrad.passes.scratch import written_before_read
 from jitgrad.testing import check_grads
 
 ONE = np.float64(1)

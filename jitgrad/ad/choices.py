@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from jitgrad.ad.regions import reach
 from jitgrad.ad.residuals import evenly, without_content
-from jitgrad.ad.scratch import written_before_read
 from jitgrad.ir.graph import Arg, Block, Const, Node, Value, reads
 from jitgrad.ir.types import INT64, Type
 from jitgrad.ops.elementwise import where
 from jitgrad.ops.flow import carried, if_
 from jitgrad.passes.rename import renamed_throughout
+from jitgrad.passes.scratch import written_before_read
 
 if TYPE_CHECKING:
     from jitgrad.ad.loops import Loop

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jitgrad.ad.regions import reads, without_checks
-from jitgrad.ad.scratch import written_before_read
 from jitgrad.ad.undo import Path, Undo, bounds, find_undo, log_writes, put_back
 from jitgrad.ir.graph import Arg, Block, Const, Loc, Node, Value, substitute
 from jitgrad.ir.types import INT64, Type
@@ -23,6 +22,7 @@ from jitgrad.ops.flow import carried, for_, while_
 from jitgrad.ops.index import getitem_, setitem
 from jitgrad.ops.registry import UFUNCS
 from jitgrad.ops.symbolic import current
+from jitgrad.passes.scratch import written_before_read
 
 if TYPE_CHECKING:
     from jitgrad.ad.loops import Loop

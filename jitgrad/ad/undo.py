@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from jitgrad.ad.stable import accesses
 from jitgrad.ir.graph import Arg, Block, Node, Value, lengths, substitute
 from jitgrad.ir.types import INT64, Type
 from jitgrad.ops.affine import ONE, Form, trips_of
@@ -20,6 +19,7 @@ from jitgrad.ops.flow import carried, for_, if_
 from jitgrad.ops.index import getitem_, setitem
 from jitgrad.ops.shape import greatest
 from jitgrad.ops.symbolic import Builder, Expr, as_arg, as_expr, building, current
+from jitgrad.passes.accesses import accesses
 
 if TYPE_CHECKING:
     from jitgrad.ad.loops import Loop

@@ -16,6 +16,7 @@ from jitgrad.ir.function import Function
 from jitgrad.ir.graph import Arg, Block, Node, Value
 from jitgrad.ir.types import Type
 from jitgrad.lower.allocations import allocated_once
+from jitgrad.lower.join import joined
 from jitgrad.lower.lazy import Lazy, all_reads, allocate, element, in_memory, length, write_all
 from jitgrad.lower.plan import buffers, is_lazy
 from jitgrad.lower.scalars import scalar
@@ -85,7 +86,7 @@ class Lowering:
             self.visit_block(self.block)
             results = self.results()
         block = Block(self.block.params, builder.nodes, results, self.block.name, self.block.notes)
-        block = in_any_order(allocated_once(block))
+        block = in_any_order(allocated_once(joined(block)))
         if verify.ENABLED:
             check_writes(block, "lower")
         return block

@@ -9,9 +9,10 @@ import numpy as np
 from jitgrad.ir.graph import Arg, Block, Node, Value
 from jitgrad.ops.flow import for_, if_
 from jitgrad.ops.index import add_at
+from jitgrad.ops.memory import sum_step
 from jitgrad.ops.registry import UFUNCS
 
-ADDS = (UFUNCS[np.add], UFUNCS[np.subtract], add_at)
+ADDS = (UFUNCS[np.add], UFUNCS[np.subtract], add_at, sum_step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ class Sums:
         node, place = use.node, use.place
         if node.op in ADDS:
             passed.append(Passed(node, node.args[place], place))
-            return node.out if place == 0 or node.op is UFUNCS[np.add] else None
+            return node.out if place == 0 or node.op in (UFUNCS[np.add], sum_step) else None
         if node.op is for_ and place > 0:
             (body,) = node.regions
             return node.outs[place - 1] if self.end_of(body.params[place], body, passed) == place - 1 else None

@@ -7,17 +7,18 @@ from collections.abc import Callable
 from jitgrad.ir import verify as checker
 from jitgrad.ir.graph import Block
 from jitgrad.passes.accumulate import accumulate
-from jitgrad.passes.additions import additions
 from jitgrad.passes.checks import checks_before_loops, checks_first
 from jitgrad.passes.copies import make_copies
 from jitgrad.passes.cse import cse
 from jitgrad.passes.dce import dce
 from jitgrad.passes.decide import decide
 from jitgrad.passes.fuse import fuse
+from jitgrad.passes.interchange import interchange
 from jitgrad.passes.invariants import invariants
 from jitgrad.passes.joined import join_calls
 from jitgrad.passes.orderless import count_up
 from jitgrad.passes.simplify import simplify
+from jitgrad.passes.writes import direct_writes
 
 Passes = list[tuple[Callable[[Block], Block], str]]
 
@@ -33,7 +34,9 @@ SIMPLIFY: Passes = [
     (decide, "what bounds, branches and earlier checks make certain is not asked"),
     (checks_before_loops, "an index that grows evenly is checked once for a whole loop"),
     (simplify, "identities that the last have laid open"),
-    (additions, "a write of an element and something more adds to it"),
+    (direct_writes, "a write of an element and something more adds to it; one to a view is one to its base"),
+    (interchange, "independent iterations are done at once where the loops within them are the worse to go along"),
+    (invariants, "what that has laid open"),
     (dce, "what the others have left over"),
 ]
 

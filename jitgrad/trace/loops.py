@@ -30,6 +30,7 @@ from jitgrad.trace.regions import explore
 from jitgrad.trace.solving import Part, Solution, Solver
 
 FEW = 4  # loops of so many iterations are unrolled
+COPIES = 8  # but for those that hold others, if there would be more copies of the innermost statements
 MANY = 1000  # those of more never are
 
 # Whether a loop has been left by `break`, by `return`, and with what: before the first iteration.
@@ -54,7 +55,8 @@ def for_statement(frame: Frame, node: ast.For) -> object:
 def _for_items(frame: Frame, node: ast.For, items: Items) -> object:
     known = isinstance(items.count, int)
     # An `else` often binds what is no number (None, for "not found"), which a region could not give.
-    if known and items.count <= (MANY if node.orelse else FEW):
+    few = known and items.count <= FEW and items.count * _copies(node.body) <= COPIES
+    if few or (known and node.orelse and items.count <= MANY):
         return _unrolled(frame, node, items)
     try:
         return _Loop(frame, node, items).signal()
@@ -69,6 +71,16 @@ def _for_items(frame: Frame, node: ast.For, items: Items) -> object:
             return _selecting(frame, node, items)
         frame.trace.settle(items.count, "the number of iterations of a loop")
         raise
+
+
+def _copies(body: list[ast.stmt]) -> int:
+    """How often the innermost statements of a loop's body come to stand there, if short loops in it are unrolled."""
+    most = 1
+    for node in (n for part in body for n in ast.walk(part) if isinstance(n, ast.For)):
+        match node.iter:
+            case ast.Call(func=ast.Name("range"), args=[ast.Constant(int(count))]) if 0 < count <= FEW:
+                most = max(most, count * _copies(node.body))
+    return most
 
 
 def _selecting(frame: Frame, node: ast.For, items: Items) -> object:

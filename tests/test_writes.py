@@ -1,4 +1,4 @@
-"""`x[i] = x[i] + v` as an addition to an element, in the user's order of the sum."""
+"""Writes to views, writes over writes, and additions to an element in the user's order of the sum."""
 
 import numpy as np
 import pytest
@@ -83,8 +83,21 @@ def written_over(x, v, n):
     return out
 
 
+def through_a_view(x, v, n):
+    out = np.zeros((n, n, 2))
+    for i in range(n):
+        part = out[i, 1:]
+        for j in range(n - 1):
+            part[j, 0] = x[j] * v[i]
+            part[j, 1] += x[i]
+            part[j] += v[j]
+        part[-1][0] = part[0, 0] * x[0]
+    return out
+
+
 FUNCTIONS = [
     accumulate, subtract_row, add_twice, from_the_right, read_again, other_element, rows, twice_its_own, written_over,
+    through_a_view,
 ]  # fmt: skip
 
 
@@ -128,3 +141,27 @@ def test_float32_sums_of_float64_round_once():
 def test_what_is_written_over_goes():
     x, v = np.ones(3), np.ones(3)
     assert array_form(written_over, x, v, 3).count("        out[i] = ") == 1
+
+
+def product_into(a, b, out):
+    for i in range(3):
+        for j in range(3):
+            total = 0.0
+            for k in range(3):
+                total += a[i, k] * b[k, j]
+            out[i, j] = total
+
+
+def test_a_write_to_a_view_copies_nothing():
+    def f(a, n):
+        powers = np.zeros((n, 3, 3))
+        powers[0] = a
+        for i in range(1, n):
+            product_into(powers[i - 1], a, powers[i])
+        return powers
+
+    a = np.arange(9.0).reshape(3, 3) / 9
+    text = array_form(f, a, 4)
+    assert ".copy()" not in text
+    assert "np.array(" not in text
+    np.testing.assert_allclose(jit(f)(a, 4), f(a, 4))

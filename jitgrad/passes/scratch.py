@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from jitgrad.ad.stable import Access, accesses
 from jitgrad.ir.graph import Arg, Block, Node, Value, used
 from jitgrad.ops.affine import Form, constant, form_of, trips_of
 from jitgrad.ops.flow import for_
 from jitgrad.ops.index import setitem
+from jitgrad.passes.accesses import Access, accesses
 
 
 def written_before_read(block: Block, array: Value, makers: dict[Value, Node]) -> bool:

@@ -1,0 +1,109 @@
+"""What has just been stored need not be loaded, and what is never loaded need not be stored."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from jitgrad.ir.graph import Arg, Block, Node
+from jitgrad.lower.buffers import Buffers
+from jitgrad.ops.flow import if_
+from jitgrad.ops.memory import empty, load, store
+from jitgrad.passes.dce import dce
+from jitgrad.passes.rename import renamed, renamed_inside
+
+
+def forwarded(block: Block) -> Block:
+    """The lowered block without loads of what is known, stores that are overwritten, and buffers that nobody reads."""
+    env: dict[Arg, Arg] = {}
+    block = _Forward(block, env).block(block, {})
+    block = renamed_inside(block, env)
+    return dce(_without(block, _unread(block)))
+
+
+class _Forward:
+    """
+    Attributes:
+        env: what stands for values that are loaded.
+        uses: how often each value is read.
+    """
+
+    def __init__(self, block: Block, env: dict[Arg, Arg]):
+        self.env = env
+        self.uses: Counter[Arg] = Counter(block.results)
+        for node in block.walk():
+            self.uses.update(node.args)
+            for region in node.regions:
+                self.uses.update(region.results)
+
+    def block(self, block: Block, outer: dict[tuple, Arg]) -> Block:
+        """`known` has the elements that are in a register: by array, in its present version, and index."""
+        known = dict(outer)
+        nodes: list[Node] = []
+        for node in block.nodes:
+            node = renamed(node, self.env)
+            if node.op is load:
+                element = known.setdefault(node.args, node.out)
+                if element is not node.out:
+                    self.env[node.out] = element
+                    self.uses.subtract(node.args)
+                    continue
+            elif node.op is store:
+                node = self.over(node, nodes)
+                if node.args[1].type.dtype == node.out.type.dtype:
+                    known[(node.out, *node.args[2:])] = node.args[1]
+            elif node.regions:
+                node = renamed(node, {}, tuple(self.block(region, known) for region in node.regions))
+            nodes.append(node)
+        return Block(block.params, nodes, tuple(self.env.get(r, r) for r in block.results), block.name, block.notes)
+
+    def over(self, node: Node, nodes: list[Node]) -> Node:
+        """A store over one that nobody has read; that one goes."""
+        before = next((n for n in reversed(nodes) if node.args[0] in n.outs), None)
+        if before is None or before.op is not store or before.args[2:] != node.args[2:]:
+            return node
+        if self.uses[before.out] > 1:
+            return node
+        nodes.remove(before)
+        return Node(store, (before.args[0], *node.args[1:]), node.outs, node.attrs, (), node.loc)
+
+
+def _unread(block: Block) -> set[Arg]:
+    """All versions of the buffers that the block makes for itself, and only writes to."""
+    buffers = Buffers(block)
+    made: set[Arg] = set()
+    needed = {buffers.of(v) for v in (*block.params, *block.results) if v.type.shape}
+    versions: set[Arg] = set()
+    for node in block.walk():
+        arrays = [a for a in (*node.args, *node.outs) if a.type.shape]
+        versions.update(arrays, (p for region in node.regions for p in region.params if p.type.shape))
+        if node.op is empty:
+            made.add(buffers.of(node.out))
+        elif node.op is not store and not node.regions:
+            needed.update(map(buffers.of, arrays))
+    return {v for v in versions if buffers.of(v) in made - needed}
+
+
+def _without(block: Block, dead: set[Arg]) -> Block:
+    """The block without arrays that nobody reads."""
+    if not dead:
+        return block
+    nodes = []
+    for node in block.nodes:
+        if any(o in dead for o in node.outs) and node.op in (empty, store):
+            continue
+        if node.regions:
+            keep = [k for k, out in enumerate(node.outs) if out not in dead]
+            regions = []
+            for region in node.regions:
+                region = _without(region, dead)
+                first = len(region.params) - len(node.outs)
+                carried = node.op is not if_
+                params = (*region.params[:first], *(region.params[first + k] for k in keep)) if carried else ()
+                results = region.results if region.name == "test" else tuple(region.results[k] for k in keep)
+                regions.append(Block(params, region.nodes, results, region.name, region.notes))
+            start = len(node.args) - len(node.outs)
+            args = node.args if node.op is if_ else (*node.args[:start], *(node.args[start + k] for k in keep))
+            outs = tuple(node.outs[k] for k in keep)
+            node = Node(node.op, args, outs, node.attrs, tuple(regions), node.loc)
+        nodes.append(node)
+    return Block(block.params, nodes, block.results, block.name, block.notes)
