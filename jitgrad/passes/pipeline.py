@@ -34,7 +34,7 @@ SIMPLIFY: Passes = [
     (decide, "what bounds, branches and earlier checks make certain is not asked"),
     (checks_before_loops, "an index that grows evenly is checked once for a whole loop"),
     (simplify, "identities that the last have laid open"),
-    (direct_writes, "a write of an element and something more adds to it; one to a view is one to its base"),
+    (direct_writes, "a write of an element and something more adds to it"),
     (interchange, "independent iterations are done at once where the loops within them are the worse to go along"),
     (invariants, "what that has laid open"),
     (dce, "what the others have left over"),
