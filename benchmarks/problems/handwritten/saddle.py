@@ -1,0 +1,10 @@
+"""The gradient of saddle: how the inner descent ends doesn't depend on x, so what remains is that of the squares of x."""
+
+from numba import njit
+
+from benchmarks.problems.handwritten import FLAGS
+
+
+@njit(**FLAGS)
+def derivative(start):
+    return start + start
