@@ -6,7 +6,7 @@ import pkgutil
 import numpy as np
 import pytest
 
-from benchmarks.problems import NAMES, check, differences, gmm, handwritten, lstm, speed
+from benchmarks.problems import NAMES, ba, check, differences, gmm, handwritten, ht, lstm, speed
 
 BY_HAND = [module.name for module in pkgutil.iter_modules(handwritten.__path__)]
 ODD_SIZES = {  # such that vectorised loops have a rest
@@ -34,6 +34,31 @@ def test_derivative(name):
             input = module.generate(**size, seed=1)
             programs, hand = module.programs(input), speed.handwritten(name)
             assert speed.disagreement(programs, hand, module.arguments(input)) <= speed.TOLERANCE
+
+
+def test_ba_by_hand_of_all_sorts_of_cameras():
+    """The generated input has one camera and one point only; some of these aren't turned."""
+    rng = np.random.default_rng(0)
+    input = ba.generate(**ODD_SIZES["ba"])
+    *arrays, camera_of, point_of = ba.arguments(input)
+    cameras, points, weights, features = (rng.normal(size=a.shape) for a in arrays)
+    cameras[1, :3] = 0.0
+    points[:, 2] += 5.0
+    values = cameras, points, weights, features, camera_of, point_of
+    assert speed.disagreement(ba.programs(input), speed.handwritten("ba"), values) <= speed.TOLERANCE
+
+
+@pytest.mark.parametrize("size", ["small", "odd"])
+def test_ht_by_hand_of_all_sorts_of_hands(size):
+    """Mirrored, with bones that hang on the bones of other fingers."""
+    rng = np.random.default_rng(0)
+    input = ht.generate(**(ht.SIZES["small"] if size == "small" else ODD_SIZES["ht"]))
+    input["data"]["model"] |= {
+        "is_mirrored": True,
+        "parents": [-1, *(int(rng.integers(b)) for b in range(1, ht.BONES))],
+    }
+    jacobian = speed.handwritten("ht")(*ht.arguments(input))
+    assert check.error(jacobian, ht.expected(input)) <= check.OF_DIFFERENCES
 
 
 def test_lines_of_speed():

@@ -1,4 +1,4 @@
-"""The gradient of saddle: how the inner descent ends doesn't depend on x, so what remains is that of the squares of x."""
+"""The gradient of saddle: how the inner descent ends doesn't depend on x, so all that remains is that of x * x."""
 
 from numba import njit
 
