@@ -82,7 +82,7 @@ def data(size):
 PROBLEM = Problem(
     gmm.objective,
     data,
-    ((2, 3, 10), (2, 5, 100), (10, 25, 1_000), (20, 50, 1_000)),
+    ((3, 3, 10), (3, 5, 100), (10, 25, 1_000), (20, 50, 1_000)),
     {"jax": with_jax, "torch": with_torch, "autograd": with_autograd},
     argnums=(0, 1, 2, 3),
     quick=(0, 2),
