@@ -1,7 +1,8 @@
 """The reverse of a loop: a loop that goes back through the iterations.
 
 The reversed body runs the body of the iteration again, from the state in which the iteration began, and then back. Of
-that state, what the cotangents don't need is removed first; for the rest `residuals` decides where it comes from.
+that state, what the cotangents don't need is removed first; for the rest `residuals` decides where it comes from. A
+number that is kept for each iteration is known at the end of the iteration as well: there the next one began.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 from jitgrad.ad.checkpoints import in_chunks
 from jitgrad.ad.choices import Reversed, find_choices, find_state, with_notes
 from jitgrad.ad.forward import name_after
-from jitgrad.ad.regions import active_captures, own_all, reach, without_checks
+from jitgrad.ad.regions import active_captures, own_all, reach, reads, without_checks
 from jitgrad.ad.residuals import Restored, restore
 from jitgrad.ad.stable import find_stable, with_rereads, without_rereads
 from jitgrad.ad.sweep import REVERSES, Sweep
@@ -25,6 +26,7 @@ from jitgrad.ops.registry import UFUNCS
 from jitgrad.ops.rules import zeros_like
 from jitgrad.ops.symbolic import Builder, Expr, as_arg, as_expr, building, current
 from jitgrad.passes import SIMPLIFY, run
+from jitgrad.passes.dce import dce
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +95,9 @@ def _reverse_choices(sweep: Sweep, loop: Loop, useful: list[int]) -> tuple[Loop,
     for choice in find_choices(loop, given, useful, sweep.active):
         inside = replace(loop, body=choice.body)
         captures, start, masked = _start(sweep, inside, choice.slots)
-        back, masked = _body_back(sweep, inside, choice.slots, captures, start, masked, sweep.stored)
+        body, masked = _body_back(sweep, inside, choice.slots, captures, start, masked, sweep.stored)
         masked = masked[len(choice.slots) :]
-        chosen = Reversed(choice, back, dict(zip(captures, masked, strict=True)))
+        chosen = Reversed(choice, _simplified(body), dict(zip(captures, masked, strict=True)))
         if find_state(inside, chosen):
             found.append(chosen)
     if not found:
@@ -151,8 +153,9 @@ def _reverse_each(sweep: Sweep, loop: Loop, useful: list[int]) -> None:
     # In the primal the loop stays as it is; going back, what may be is read in the finished arrays.
     primal, loop = loop, replace(loop, body=with_rereads(loop.body, reads))
     captures, start, masked = _start(sweep, loop, useful)
-    back, now_masked = _body_back(sweep, loop, useful, captures, start, masked, stored)
-    state = restore(primal, back)
+    body, now_masked = _body_back(sweep, loop, useful, captures, start, masked, stored)
+    back, ends_known = _with_known_ends(loop, useful, body)
+    state = restore(primal, back, ends_known)
     sweep.forward = state.forward or sweep.forward
     ends = _emit(loop, back, state, tuple(map(as_arg, start)))
     for x, end in zip(captures, ends[len(useful) :], strict=False):
@@ -224,9 +227,50 @@ def _body_back(
         for x in (*(loop.params[k] for k in useful), *captures):
             results.append(as_arg(inner.bars[x] if x in inner.bars else zeros_like(Expr(x))))
     ends = [*(loop.params[k] in inner.masked for k in useful), *(x in inner.masked for x in captures)]
-    block = without_rereads(Block(bars, [*without_checks(inner.forward), *builder.nodes], tuple(results)))
-    block = substitute(block, {})
-    return run(SIMPLIFY, block, nested=True), ends
+    return without_rereads(Block(bars, [*without_checks(inner.forward), *builder.nodes], tuple(results))), ends
+
+
+def _simplified(body: Block) -> Block:
+    return run(SIMPLIFY, substitute(body, {}), nested=True)
+
+
+def _with_known_ends(loop: Loop, useful: list[int], body: Block) -> tuple[Block, list[int]]:
+    """The reversed body, simplified, and which of the carried numbers it reads as they are after the iteration.
+
+    Those are the ones that it doesn't compute again. Only what is kept anyway is known: what the body would read at the
+    start of the iteration, if it did compute them again. And only of what has cotangents: those go from iteration to
+    iteration already, while a loop without that order might count up, and run within another.
+    """
+
+    def kept(block: Block, among: list[int]) -> list[int]:
+        wanted = reads(block)
+        return [k for k in among if loop.params[k] in wanted]
+
+    made = {o for node in body.nodes for o in node.outs}
+    numbers = kept(dce(body), [k for k in useful if _is_end(loop.params[k], loop.body.results[k], made)])
+    back = _simplified(_not_computing(body, [loop.body.results[k] for k in numbers]))
+    if kept(back, numbers) != numbers:
+        plain = _simplified(body)
+        numbers = kept(plain, numbers)
+        back = _simplified(_not_computing(body, [loop.body.results[k] for k in numbers])) if numbers else plain
+    wanted = reads(back)
+    return back, [k for k in numbers if loop.body.results[k] in wanted]
+
+
+def _is_end(param: Value, result: Arg, made: set[Value]) -> bool:
+    same = param.type.dtype == result.type.dtype
+    return not param.type.shape and param.type.is_float and same and result in made
+
+
+def _not_computing(body: Block, values: list[Arg]) -> Block:
+    """The body with these values from outside: what computes them goes by other names, which nothing reads."""
+    nodes = []
+    for node in body.nodes:
+        if any(o in values for o in node.outs):
+            outs = tuple(Value(o.type, o.name) if o in values else o for o in node.outs)
+            node = Node(node.op, node.args, outs, node.attrs, node.regions, node.loc)
+        nodes.append(node)
+    return Block(body.params, nodes, body.results, body.name)
 
 
 REVERSES[for_] = _reverse_for

@@ -41,7 +41,8 @@ class Restored:
         forward: the nodes that the primal has in place of the loop; empty if it stays as it is.
         prefix: nodes that define carried values in front of the reversed body, and may read `loop.index`.
         known: carried values that something from outside stands for.
-        walked: arrays that the reversed loop carries itself: where they start, and the param and result of its body.
+        walked: what the reversed loop carries itself, arrays and the numbers of the iteration it was in last: where
+            they start, and the param and result of its body.
     """
 
     forward: list[Node] = field(default_factory=list)
@@ -50,9 +51,15 @@ class Restored:
     walked: list[tuple[Arg, Value, Value]] = field(default_factory=list)
 
 
-def restore(loop: Loop, back: Block) -> Restored:
-    """Make the state at the start of an iteration known to the reversed body `back`, which reads some of it."""
-    wanted = reads(back)
+def restore(loop: Loop, back: Block, ends: list[int]) -> Restored:
+    """Make the state at the start of an iteration known to the reversed body `back`, which reads some of it.
+
+    Args:
+        loop: the primal's loop.
+        back: the reversed body.
+        ends: the carried numbers that `back` reads as they are at the end of the iteration.
+    """
+    wanted = reads(back) | dict.fromkeys(loop.params[k] for k in ends)
     state = Restored()
     kept: list[int] = []
     undos: list[Undo] = []
@@ -72,7 +79,7 @@ def restore(loop: Loop, back: Block) -> Restored:
             kept.append(k)
     state.prefix += [node for param, nodes in steady.items() if param in wanted for node in nodes]
     if kept or undos:
-        _Keeper(loop, kept, undos).run(state)
+        _Keeper(loop, kept, undos, ends).run(state)
     elif loop.node.op is while_:
         state.forward = [loop.node]
     return state
@@ -99,8 +106,8 @@ def evenly(loop: Loop, k: int) -> list[Node] | None:
 class _Keeper:
     """Makes a loop keep, in arrays with an entry for each iteration, the state at its start or what it overwrites."""
 
-    def __init__(self, loop: Loop, kept: list[int], undos: list[Undo]):
-        self.loop, self.kept, self.undos = loop, kept, undos
+    def __init__(self, loop: Loop, kept: list[int], undos: list[Undo], ends: list[int]):
+        self.loop, self.kept, self.undos, self.ends = loop, kept, undos, ends
         self.logged = {key: path for undo in undos for key, path in undo.logged.items()}
         self.entries = [loop.params[k] for k in kept] + [value for _, value in self.logged]
         self.paths: list[Path] = [() for _ in kept] + list(self.logged.values())
@@ -127,6 +134,8 @@ class _Keeper:
             finals = tuple(env[o] for o in again[-1].outs)
         for param, end in zip(self.entries[: len(self.kept)], ends, strict=False):
             state.prefix.append(_entry(end, (loop.index,), param))
+        for k in self.ends:
+            state.walked.append((finals[k], loop.body.results[k], loop.params[k]))
         rooms = dict(zip(self.logged, ends[len(self.kept) :], strict=True))
         for undo in self.undos:
             end = Value(finals[undo.slot].type, finals[undo.slot].name)
