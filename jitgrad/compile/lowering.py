@@ -113,20 +113,24 @@ class ElementLower(Lower):
 
     def _pointer(self, variable: Var, index: Var) -> llvm.Value:
         """Where an element is."""
-        builder, array = self.builder, self.loadvar(variable.name)
-        model = self.context.data_model_manager[self.typeof(variable.name)]
-        shape = model.get_field_position("shape")
+        builder = self.builder
         place = None
         for axis, number in enumerate(self._indices(index)):
             if axis or self.context.enable_boundscheck:
-                length = builder.extract_value(array, [shape, axis])
+                length = self._field(variable, "shape", axis)
             if self.context.enable_boundscheck:  # by NUMBA_BOUNDSCHECK=1: whether the text keeps its word
                 cgutils.do_boundscheck(self.context, builder, number, length, axis)
             if axis:
                 number = builder.add(builder.mul(place, length, flags=_NO_OVERFLOW), number, flags=_NO_OVERFLOW)
             place = number
-        data = builder.extract_value(array, model.get_field_position("data"))
-        return builder.gep(data, [place], inbounds=True)
+        return builder.gep(self._field(variable, "data"), [place], inbounds=True)
+
+    def _field(self, variable: Var, name: str, *rest: int) -> llvm.Value:
+        """A part of an array's descriptor, without loading all of it."""
+        place = [self.context.data_model_manager[self.typeof(variable.name)].get_field_position(name), *rest]
+        if variable.name in self._blk_local_varmap:
+            return self.builder.extract_value(self.loadvar(variable.name), place)
+        return self.builder.load(cgutils.gep_inbounds(self.builder, self.getvar(variable.name), 0, *place))
 
 
 def _is_number(kind: types.Type) -> bool:
