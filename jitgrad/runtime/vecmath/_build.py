@@ -193,10 +193,18 @@ def _estrin(builder, muladd, x, terms):
         x = builder.fmul(x, x)
 
 
+def _halves(builder, muladd, x, terms):
+    square = builder.fmul(x, x)
+    even, odd = (_horner(builder, muladd, square, terms[k::2]) for k in (0, 1))
+    return muladd(odd, x, even)
+
+
 # Estrin's scheme needs a few multiplications more, but a third of the time where a loop carries the result
-# along; Horner's is more accurate where terms cancel.
+# along; Horner's is more accurate where terms cancel. By halves, even and odd powers, costs one multiplication, or
+# none where the square is needed anyway, and half of Horner's time.
 horner = _polynomial(_horner)
 estrin = _polynomial(_estrin)
+halves = _polynomial(_halves)
 
 
 @intrinsic

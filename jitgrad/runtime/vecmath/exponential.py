@@ -13,14 +13,17 @@ from jitgrad.runtime.vecmath._build import (
     fabs,
     fma,
     from_bits,
+    halves,
     kernel,
     mad,
     select,
+    shift_right,
 )
 
 LOG2_E = 1.4426950408889634
 LN2_HI = 0.6931471805582987  # 38 bits: n * LN2_HI is exact for |n| < 2**15
 LN2_LO = 1.6465949582897082e-12
+TWICE_BIASED_ROUND = ROUND + 2046.0
 BIASED_ROUND = ROUND + 1023.0  # the low bits of x + BIASED_ROUND are the exponent field of 2**rint(x)
 
 # (exp(r) - 1 - r) / r**2 on |r| <= ln2/2; 2**-58 of exp(r)
@@ -74,21 +77,30 @@ def clamp(x, low, high):
 
 
 @kernel
+def powers(shifted):
+    """Two powers of two whose product is 2**n, given n + TWICE_BIASED_ROUND: beyond one float64 where n is."""
+    k = bits(shifted)
+    half = shift_right(k, 1)
+    return from_bits(half << 52), from_bits((k - half) << 52)
+
+
+@kernel
 def scale(p, n):
-    """p * 2**n for p near 1, in two exact steps and one rounding, so that subnormal results are right."""
-    half = n * 0.5 + BIASED_ROUND
-    rest = (n - (half - BIASED_ROUND)) + BIASED_ROUND
-    return p * from_bits(bits(half) << 52) * from_bits(bits(rest) << 52)
+    """p * 2**n for p near 1, in an exact step and one rounding, so that subnormal results are right."""
+    first, second = powers(n + TWICE_BIASED_ROUND)
+    return p * first * second
 
 
 @kernel
 def exp64(x):
     """exp; at most 1 ulp."""
     x = clamp(x, -746.0, 710.0)
-    n = mad(x, LOG2_E, ROUND) - ROUND
+    shifted = mad(x, LOG2_E, TWICE_BIASED_ROUND)
+    n = shifted - TWICE_BIASED_ROUND
     r = mad(-n, LN2_LO, mad(-n, LN2_HI, x))
-    head = 1.0 + r
-    return scale(head + mad(r * r, estrin(r, EXP), r - (head - 1.0)), n)
+    less_one = mad(r * r, halves(r, EXP), r)
+    first, second = powers(shifted)
+    return mad(less_one, first, first) * second
 
 
 @kernel

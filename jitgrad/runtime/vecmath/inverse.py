@@ -14,6 +14,7 @@ from jitgrad.runtime.vecmath._build import (
     fabs,
     fma,
     from_bits,
+    halves,
     kernel,
     mad,
     select,
@@ -91,7 +92,7 @@ def arctan64(x):
     z = q * q
     base_low = select(large, PI_2_LOW, select(middle, PI_4_LOW, 0.0))
     base = select(large, PI_2, select(middle, PI_4, 0.0))
-    tail = mad(z * q, estrin(z, ARCTAN), q_low + base_low)
+    tail = mad(z * q, halves(z, ARCTAN), q_low + base_low)
     return copysign(base + (q + tail), x)
 
 
@@ -104,7 +105,7 @@ def arcsin_parts(t):
     s = select(large, root, t)
     s_low = select(large & (root > 0.0), fma(-root, root, z) / (root + root), 0.0)
     double = select(large, 2.0, 1.0)
-    return double * s, double * mad(s * z, estrin(z, ARCSIN), s_low), large
+    return double * s, double * mad(s * z, halves(z, ARCSIN), s_low), large
 
 
 @kernel

@@ -72,7 +72,7 @@ def log1p_parts(f):
 def edges(x, value):
     """The value of a logarithm with the ends of its domain put right."""
     value = select(x < inf, value, x)
-    return select(x > 0.0, value, select(x == 0.0, -inf, select(x < 0.0, nan, x)))
+    return select(x > 0.0, value, select(x == 0.0, -inf, nan))
 
 
 @kernel

@@ -6,7 +6,7 @@ quotients could leave the range of float64.
 
 from math import inf
 
-from jitgrad.runtime.vecmath._build import bits, copysign, estrin, fabs, fma, kernel, mad, select, sqrt
+from jitgrad.runtime.vecmath._build import bits, copysign, fabs, fma, halves, kernel, mad, select, sqrt
 from jitgrad.runtime.vecmath.inverse import ARCTAN, PI_4, PI_4_LOW
 
 UP, DOWN = 2.0**600, 2.0**-600
@@ -76,7 +76,7 @@ def arctan2_64(y, x):
     large, small = finite_sizes(large, small)
     over, q, q_low = ratio(small, large)
     z = q * q
-    tail = mad(z * q, estrin(z, ARCTAN), q_low)
+    tail = mad(z * q, halves(z, ARCTAN), q_low)
     left = bits(x) < 0
     k = select(over, 1.0, 0.0)
     k = select(steep, 2.0 - k, k)
