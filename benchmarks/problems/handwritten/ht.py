@@ -25,15 +25,16 @@ def turn_and_derivatives(r):
     angle = math.sqrt(r[0] * r[0] + r[1] * r[1] + r[2] * r[2])
     if angle < 1e-4:
         return turn, by_r
-    cosine, sine, a = math.cos(angle), math.sin(angle), r / angle
+    cosine, sine = math.cos(angle), math.sin(angle)
+    a, by_axis = (r[0] / angle, r[1] / angle, r[2] / angle), np.empty(3)
     for i in range(3):
         j, k = (i + 1) % 3, (i + 2) % 3
         turn[i, i] = cosine + (1.0 - cosine) * a[i] * a[i]
         turn[i, j] = (1.0 - cosine) * a[i] * a[j] - sine * a[k]
         turn[j, i] = (1.0 - cosine) * a[i] * a[j] + sine * a[k]
         for m in range(3):
-            by_axis = -a * a[m] / angle
-            by_axis[m] += 1.0 / angle
+            for axis in (i, j, k):
+                by_axis[axis] = ((1.0 if axis == m else 0.0) - a[axis] * a[m]) / angle
             by_r[m, i, i] = sine * a[m] * (a[i] * a[i] - 1.0) + 2.0 * (1.0 - cosine) * a[i] * by_axis[i]
             even = sine * a[m] * a[i] * a[j] + (1.0 - cosine) * (a[i] * by_axis[j] + a[j] * by_axis[i])
             odd = cosine * a[m] * a[k] + sine * by_axis[k]
@@ -75,14 +76,21 @@ def multiply(a, b, out):
 
 
 @njit(**SUMS)
+def add(a, out):
+    for i in range(4):
+        for j in range(4):
+            out[i, j] += a[i, j]
+
+
+@njit(**SUMS)
 def pose(theta, parents, base_relatives, inverse_base_absolutes):
     """The transforms of all bones, their derivatives, and the directions [first, last) of which a bone has any."""
     bones = parents.size
-    absolutes, by_absolutes = np.empty((bones, 4, 4)), np.zeros((bones, DIRECTIONS, 4, 4))
+    absolutes, by_absolutes = np.zeros((bones, 4, 4)), np.zeros((bones, DIRECTIONS, 4, 4))
     transforms, by_transforms = np.empty((bones, 4, 4)), np.empty((bones, DIRECTIONS, 4, 4))
     first, last = np.full(bones, DIRECTIONS), np.zeros(bones, np.int64)
     rotation, by_x, by_z = np.eye(4), np.zeros((4, 4)), np.zeros((4, 4))
-    chain, relative, product = np.empty((4, 4)), np.empty((4, 4)), np.empty((4, 4))
+    before, relative, product = np.empty((4, 4)), np.empty((4, 4)), np.empty((4, 4))
     for b in range(bones):
         finger, joint = (b - 2) // 4, (b - 2) % 4
         moves = 0 <= finger < FINGERS and joint < 3
@@ -92,19 +100,22 @@ def pose(theta, parents, base_relatives, inverse_base_absolutes):
         bone_rotation(x, z, rotation, by_x, by_z)
         multiply(base_relatives[b], rotation, relative)
         if parents[b] < 0:
-            chain[:], absolutes[b] = base_relatives[b], relative
+            add(relative, absolutes[b])
         else:
-            multiply(absolutes[parents[b]], base_relatives[b], chain)
             multiply(absolutes[parents[b]], relative, absolutes[b])
             first[b], last[b] = first[parents[b]], last[parents[b]]
             for d in range(first[b], last[b]):
                 multiply(by_absolutes[parents[b], d], relative, by_absolutes[b, d])
         if moves:
+            chain = base_relatives[b]
+            if parents[b] >= 0:
+                multiply(absolutes[parents[b]], base_relatives[b], before)
+                chain = before
             multiply(chain, by_x, product)
-            by_absolutes[b, own] += product
+            add(product, by_absolutes[b, own])
             if joint == 0:
                 multiply(chain, by_z, product)
-                by_absolutes[b, own + 1] += product
+                add(product, by_absolutes[b, own + 1])
             first[b], last[b] = min(first[b], own), max(last[b], own + 2 if joint == 0 else own + 1)
         multiply(absolutes[b], inverse_base_absolutes[b], transforms[b])
         for d in range(first[b], last[b]):
@@ -152,8 +163,10 @@ def skin(theta, hand, by_angles):
         for d in range(first[b], last[b]):
             add_moved(weights_of_bones[b], x, by_transforms[b, d], by_angles[d])
     if is_mirrored:
-        vertices[0] *= -1.0
-        by_angles[:, 0] *= -1.0
+        for v in range(x.shape[1]):
+            vertices[0, v] *= -1.0
+            for d in range(DIRECTIONS):
+                by_angles[d, 0, v] *= -1.0
     return transposed(vertices)
 
 

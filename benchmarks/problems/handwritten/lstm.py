@@ -18,13 +18,9 @@ def sigmoid(z):
 
 
 @njit(**SUMS)
-def doubled_change(rows, factor):
-    """Rows of four blocks, times a factor, and the last block times two as well."""
-    out = rows * factor
-    for i in range(out.shape[0]):
-        for k in range(3 * out.shape[1] // 4, out.shape[1]):
-            out[i, k] *= 2.0
-    return out
+def factor_of(k, bits):
+    """What the k-th of a row of weights or biases is multiplied with, and its cotangent: the last block is doubled."""
+    return 2.0 if k >= 3 * bits else 1.0
 
 
 @njit(**SUMS)
@@ -107,16 +103,27 @@ def back(weight, extra, sequence, hidden, cell, gates, squashed, v_bar, weight_b
 def derivative(main, extra, state, sequence):
     steps, bits = sequence.shape[0] - 1, sequence.shape[1]
     layers = main.shape[0] // 2
-    weight, bias = doubled_change(main[::2], 1.0), doubled_change(main[1::2], 1.0)
+    weight, bias = np.empty((layers, 4 * bits)), np.empty((layers, 4 * bits))
     hidden, cell = np.empty((steps + 1, layers, bits)), np.empty((steps + 1, layers, bits))
-    hidden[0], cell[0] = state[::2], state[1::2]
+    for i in range(layers):
+        for k in range(4 * bits):
+            weight[i, k] = factor_of(k, bits) * main[2 * i, k]
+            bias[i, k] = factor_of(k, bits) * main[2 * i + 1, k]
+        for j in range(bits):
+            hidden[0, i, j], cell[0, i, j] = state[2 * i, j], state[2 * i + 1, j]
     gates, squashed = np.empty((steps, layers, 4 * bits)), np.empty((steps, layers, bits))
-    v_bar, extra_bar = np.empty((steps, bits)), np.zeros(extra.shape)
+    v_bar, extra_bar = np.empty((steps, bits)), np.zeros((3, bits))
     forward(weight, bias, extra, sequence, hidden, cell, gates, squashed, v_bar, extra_bar)
 
-    weight_bar, bias_bar = np.zeros(weight.shape), np.zeros(weight.shape)
+    weight_bar, bias_bar = np.zeros((layers, 4 * bits)), np.zeros((layers, 4 * bits))
     back(weight, extra, sequence, hidden, cell, gates, squashed, v_bar, weight_bar, bias_bar, extra_bar)
-    factor = -1.0 / (steps * bits)
+    scale = -1.0 / (steps * bits)
     main_bar = np.empty(main.shape)
-    main_bar[::2], main_bar[1::2] = doubled_change(weight_bar, factor), doubled_change(bias_bar, factor)
-    return main_bar, extra_bar * factor
+    for i in range(layers):
+        for k in range(4 * bits):
+            main_bar[2 * i, k] = scale * factor_of(k, bits) * weight_bar[i, k]
+            main_bar[2 * i + 1, k] = scale * factor_of(k, bits) * bias_bar[i, k]
+    for i in range(3):
+        for j in range(bits):
+            extra_bar[i, j] *= scale
+    return main_bar, extra_bar

@@ -65,13 +65,13 @@ def back(x, y_bar, h, inputs, new, x_bar):
 def derivative(x, s):
     n = x.size
     h = 2.0 / s
-    states = np.empty((s, n))
-    states[0] = 0.0
+    states = np.zeros((s, n))
     for step in range(s - 1):
         forward(x, states[step], h, states[step + 1])
 
     padded = np.zeros(n + ABOVE)
-    padded[:n] = x
+    for i in range(n):
+        padded[i] = x[i]
     inputs, x_bar = np.empty((4, n)), np.zeros(n)
     y_bar, new = np.zeros(n + ABOVE), np.zeros(n + ABOVE)
     y_bar[n - 1] = h / 6.0
