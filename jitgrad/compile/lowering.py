@@ -8,13 +8,14 @@ touch (see `aliasing`), so that LLVM may keep sums in registers and needs no com
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 from llvmlite import ir as llvm
 from numba.core import cgutils, types
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import register_pass
-from numba.core.ir import Var
+from numba.core.ir import Arg, Assign, FunctionIR, Var
 from numba.core.lowering import Lower
 from numba.core.typed_passes import BaseNativeLowering, NativeLowering
 
@@ -58,13 +59,42 @@ class Scopes:
             access.set_metadata("noalias", self.module.add_metadata(others))
 
 
+def borrowed(function: FunctionIR) -> frozenset[str]:
+    """The variables that are the function's arguments, and never anything else."""
+    assigned = [node for block in function.blocks.values() for node in block.find_insts(Assign)]
+    times = Counter(node.target.name for node in assigned)
+    return frozenset(
+        node.target.name for node in assigned if isinstance(node.value, Arg) and times[node.target.name] == 1
+    )
+
+
 class ElementLower(Lower):
-    """Numba's lowering, but for elements of contiguous arrays of numbers."""
+    """Numba's lowering, but for elements of contiguous arrays of numbers, and for arguments.
+
+    The caller holds its arguments until the call returns. Numba counts another reference on entry, and takes it off on
+    return, which it can save itself only in functions that raise nothing.
+    """
 
     def pre_lower(self):
         super().pre_lower()
         found = places(self.func_ir, self.fndesc.typemap)
         self.scopes = Scopes(self.module, self.fndesc.mangled_name, found)
+        self.borrowed = borrowed(self.func_ir)
+        self.counts = True
+
+    def lower_assign(self, ty, inst):
+        self.counts = inst.target.name not in self.borrowed
+        value = super().lower_assign(ty, inst)
+        self.counts = True
+        return value
+
+    def incref(self, typ, val):
+        if self.counts:
+            super().incref(typ, val)
+
+    def delvar(self, name):
+        if name not in self.borrowed:
+            super().delvar(name)
 
     def lower_getitem(self, resty, expr, value, index, signature):
         if not self._is_element(value, index):
