@@ -11,8 +11,8 @@ import numpy as np
 
 from jitgrad.ir.graph import Arg, Block, Const, Node, Value, lengths
 from jitgrad.ir.types import INT64, Type
+from jitgrad.lower.buffers import Buffers
 from jitgrad.ops.flow import if_
-from jitgrad.ops.inplace import Memory, origin
 from jitgrad.ops.memory import empty
 from jitgrad.ops.registry import UFUNCS
 from jitgrad.ops.shape import axis_length
@@ -51,12 +51,11 @@ class _Allocations:
         found = [n for n in body.nodes if n.op is empty and made.isdisjoint(n.args) and made.isdisjoint(lengths(n.out))]
         if not found:
             return loop
-        memory = Memory(body)
+        buffers = Buffers(body)
         for node in found:
-            last = last_version(body, node.out, memory)
-            if last is not None:
+            if node.out not in buffers.shared and buffers.end[node.out] < len(body.nodes):
                 before.extend(self.in_front(node))
-                loop = _carrying(loop, node.out, before[-1].out, last)
+                loop = _carrying(loop, node.out, before[-1].out, buffers.last[node.out])
         return loop
 
     def in_front(self, node: Node) -> list[Node]:
@@ -67,6 +66,7 @@ class _Allocations:
             if not self.is_length(arg):
                 length = Value(Type(INT64))
                 nodes.append(Node(_maximum, (arg, Const(0, Type(INT64))), (length,), {}, (), node.loc))
+                self.makers[length] = nodes[-1]
                 arg = length
             args.append(arg)
         made = Value(node.out.type, node.out.name)
@@ -80,31 +80,6 @@ class _Allocations:
         if node is None or node.op not in _GROWS:
             return node is not None and node.op is axis_length
         return (any if node.op is _maximum else all)(map(self.is_length, node.args))
-
-
-def last_version(block: Block, buffer: Value, memory: Memory) -> Value | None:
-    """What a buffer that a block makes is after it, if that is one thing, and in no result of the block."""
-    version, roots = buffer, {buffer}  # a loop that writes to a buffer gives it a root of its own
-    for node in block.nodes:
-        written = [w for w in memory.written(node) if not roots.isdisjoint(memory.roots(w))]
-        after = [o for o in node.outs if o.type.shape and o is not buffer and _may_be(o, version, node, roots, memory)]
-        if not written and not after:
-            continue
-        if len(after) != 1 or written not in ([], [version]) or not _is(after[0], version, node):
-            return None
-        version = after[0]
-        roots.add(version)
-    given = (memory.roots(r) for r in block.results if r.type.shape)
-    return version if all(map(roots.isdisjoint, given)) else None
-
-
-def _is(out: Value, version: Value, node: Node) -> bool:
-    """Whether a result of a node is certainly in the memory of a buffer."""
-    return origin(out, Block((), [node], ())) is version
-
-
-def _may_be(out: Value, version: Value, node: Node, roots: set[Value], memory: Memory) -> bool:
-    return not roots.isdisjoint(memory.roots(out)) or _is(out, version, node)
 
 
 def _carrying(loop: Node, param: Value, init: Value, last: Value) -> Node:

@@ -35,12 +35,15 @@ class Bounds:
         loop: for the index of a counted loop, the loop.
         version: what is known: the same number, the same knowledge.
         grown: for an integer that a loop changes by a constant in each iteration: (start, step, loop).
+        counted: for an integer that a loop, with the loops and branches in it, adds constants to, none of them
+            negative: (start, the largest of them).
     """
 
     def __init__(self, block: Block):
         self.maker: dict[Arg, Node] = {out: node for node in block.walk() for out in node.outs}
         self.loop: dict[Arg, Node] = {}
         self.grown: dict[Arg, tuple[Arg, int, Node]] = {}
+        self.counted: dict[Arg, tuple[Arg, int]] = {}
         self._same: dict[Arg, Value] = {}  # for a param of a test that of the body
         self._sizes: dict[Arg, int | None] = {}
         self._forms: dict[Arg, Form] = {}
@@ -59,6 +62,11 @@ class Bounds:
                 step = self._step(slot.results[0], slot.params[-1])
                 if step is not None:
                     self.grown[slot.params[-1]] = (slot.init, step, node)
+                elif slot.results[0] in self.maker and _is_int64(slot.out):
+                    passed: list[Arg] = [slot.params[-1]]
+                    most = self._most(slot.results[0], slot.params[-1], passed)
+                    if most is not None:
+                        self.counted.update(dict.fromkeys(passed, (slot.init, most)))
 
     def _step(self, result: Arg, param: Value) -> int | None:
         node = self.maker.get(result)
@@ -68,6 +76,30 @@ class Bounds:
         if not isinstance(other, Const) or (node.op.name == "subtract" and node.args[0] is not param):
             return None
         return int(other.value) if node.op.name == "add" else -int(other.value)
+
+    def _most(self, value: Arg, param: Value, passed: list[Arg]) -> int | None:
+        """The largest constant that is added on the way from a carried integer to its next; None if one is negative.
+
+        What loops and branches make of it on the way is added to `passed`.
+        """
+        if value is param:
+            return 0
+        node = self.maker.get(value)
+        if node is None:
+            return None
+        if node.op is for_ or node.op is if_:
+            slot = next(s for s in slots(node) if s.out is value)
+            passed.append(value)
+            inside = [self._most(r, slot.params[0] if slot.params else param, passed) for r in slot.results]
+            steps = inside if slot.init is None else [*inside, self._most(slot.init, param, passed)]
+            return None if None in steps else max(steps)
+        if node.op.name != "add":
+            return None
+        for other, step in (node.args, node.args[::-1]):
+            if isinstance(step, Const) and step.value >= 0:
+                before = self._most(other, param, passed)
+                return None if before is None else before + int(step.value)
+        return None
 
     # Integers as sums.
     def size(self, arg: Arg) -> int | None:
@@ -91,6 +123,10 @@ class Bounds:
             start, step, _ = self.grown[arg]
             start = self.size(start)
             return None if start is None else start + abs(step) * MOST_TRIPS
+        if arg in self.counted:  # by an iteration at a time, all of which would take as long as those of one loop
+            start, step = self.counted[arg]
+            start = self.size(start)
+            return None if start is None else start + step * MOST_TRIPS
         node = self.maker.get(arg)
         if node is None:
             return None
@@ -219,6 +255,8 @@ class Bounds:
             return [this]
         if symbol in self.loop:
             return [this, self.form(self.unclamped(self.loop[symbol].args[0])) - this - constant(1)]
+        if symbol in self.counted:
+            return [this - self.form(self.counted[symbol][0])] if self.size(symbol) is not None else []
         node = self.maker.get(symbol)
         if node is None:
             return []

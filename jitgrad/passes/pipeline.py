@@ -16,6 +16,7 @@ from jitgrad.passes.fuse import fuse
 from jitgrad.passes.interchange import interchange
 from jitgrad.passes.invariants import invariants
 from jitgrad.passes.joined import join_calls
+from jitgrad.passes.once import checked_once
 from jitgrad.passes.orderless import count_up
 from jitgrad.passes.simplify import simplify
 from jitgrad.passes.writes import direct_writes
@@ -44,6 +45,7 @@ FINISH: Passes = [
     (join_calls, "a function that gives cotangents beside its results is called once for both"),
     (accumulate, "x_bar + scatter(g, i) adds g into x_bar in place of making an array of zeros"),
     (dce, "the zeros that this leaves over"),
+    (checked_once, "a loop that only checks, and the same each time, checks once"),
     (checks_first, "checks of numbers come first, before anything is allocated that an exception would leak"),
     (count_up, "a reversed loop that may as well count up does so"),
     (fuse, "a loop runs within an earlier one, above all a reversed loop within that of the primal"),

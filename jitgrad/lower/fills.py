@@ -1,0 +1,227 @@
+"""What is filled first and then gone through is filled while it is gone through; with zeros, or as a copy.
+
+A cotangent begins as an array of zeros, and the loop that adds to it often comes by each of its rows in an iteration of
+its own. Then the iteration fills its row, and where it adds to an element once, nothing is left of the zero: the
+element is stored as it is.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+import numpy as np
+
+from jitgrad.ir.graph import Arg, Block, Const, Node, Value, substitute, used
+from jitgrad.ops.flow import for_, slots
+from jitgrad.ops.inplace import Memory
+from jitgrad.ops.memory import load, store
+from jitgrad.ops.registry import UFUNCS
+
+_add, _subtract, _multiply = (UFUNCS[f] for f in (np.add, np.subtract, np.multiply))
+
+
+def filled_on_the_way(block: Block) -> Block:
+    """The lowered block in which loops fill what they go through, and nothing is written that isn't read."""
+    makers = {out: node for node in block.walk() for out in node.outs}
+    if any(_filler(node) is not None for node in block.walk()):
+        block = _with_fills(block, makers)
+    block = _Forwarding().in_block(block)
+    uses = Counter(a for node in block.walk() for a in node.args)
+    uses.update(r for b in _blocks(block) for r in b.results)
+    return _without_lost_stores(block, uses)
+
+
+def _blocks(block: Block) -> Iterable[Block]:
+    yield block
+    for node in block.walk():
+        yield from node.regions
+
+
+def _filler(node: Node) -> Node | None:
+    """What a loop that only fills a buffer does: the load of an element of another, else the store of a value."""
+    if node.op is not for_ or len(node.outs) != 1:
+        return None
+    (body,) = node.regions
+    *loads, last = body.nodes or [node]
+    if last.op not in (store, for_) or (last.op is for_ and loads) or body.results != (last.out,):
+        return None
+    param = body.params[1]
+    if last.op is for_:
+        return _filler(last) if last.args[1:] == (param,) and last.args[0] not in body.params else None
+    value, *place = last.args[1:]
+    if last.args[0] is not param or (loads and [n.out for n in loads] != [value]):
+        return None
+    read = loads[0] if loads else None
+    if read is None:
+        return last
+    return read if read.op is load and read.args[0] is not param and list(read.args[1:]) == place else None
+
+
+def _with_fills(block: Block, makers: dict[Value, Node]) -> Block:
+    readers: dict[Value, list[Node]] = {}
+    for node in block.nodes:
+        for value in used(node):
+            readers.setdefault(value, []).append(node)
+    fills = {node.out: node for node in block.nodes if _filler(node) is not None and node.out not in block.results}
+    memory = Memory(block) if fills else None
+    nodes: list[Node] = []
+    done: set[Node] = set()
+    for k, node in enumerate(block.nodes):
+        loop = node
+        for fill in [fills[a] for a in node.args if a in fills] if node.op is for_ else ():
+            since = block.nodes[block.nodes.index(fill) + 1 : k + 1]
+            alone = len(readers[fill.out]) == 1 and _stays(_filler(fill), since, memory)
+            row = _row(loop, fill, makers) if alone else None
+            if row is not None:
+                loop = _filling(loop, fill, row)
+                done.add(fill)
+        nodes.append(loop)
+    kept = [n for n in nodes if n not in done]
+    nodes = [
+        Node(n.op, n.args, n.outs, n.attrs, tuple(_with_fills(r, makers) for r in n.regions), n.loc) if n.regions else n
+        for n in kept
+    ]
+    return Block(block.params, nodes, block.results, block.name, block.notes)
+
+
+def _stays(filler: Node, nodes: list[Node], memory: Memory) -> bool:
+    """Whether what a buffer is filled with is not overwritten by any of the nodes."""
+    return filler.op is store or not any(memory.share(filler.args[0], w) for n in nodes for w in memory.written(n))
+
+
+def _row(loop: Node, fill: Node, makers: dict[Value, Node]) -> Value | None:
+    """The row of a filled buffer that an iteration of a loop keeps to, if all iterations together come by all rows."""
+    if loop.args[0] != fill.args[0]:
+        return None
+    (body,) = loop.regions
+    index = body.params[0]
+    param = body.params[loop.args.index(fill.out)]
+    axes = _axes(fill.regions[0], fill.regions[0].params[0], fill.regions[0].params[1])
+    backward = (n.out for n in body.nodes if n.op is _subtract and n.args[1] is index)
+    for row in (index, *(v for v in backward if _is_last(makers[v].args[0], loop.args[0], makers))):
+        before = body.nodes[: _after(row, body)]
+        if axes & _axes(body, row, param) and not any(param in used(n) for n in before):
+            return row
+    return None
+
+
+def _after(row: Value, body: Block) -> int:
+    """Where in a body its row is known."""
+    return next((k + 1 for k, n in enumerate(body.nodes) if row in n.outs), 0)
+
+
+def _is_last(arg: Arg, count: Arg, makers: dict[Value, Node]) -> bool:
+    """Whether a number is one less than another."""
+    if isinstance(arg, Const) and isinstance(count, Const):
+        return arg.value == count.value - 1
+    node = makers.get(arg)
+    return node is not None and node.op is _subtract and node.args[0] == count and _is_number(node.args[1], 1)
+
+
+def _is_number(arg: Arg, number: int) -> bool:
+    return isinstance(arg, Const) and arg.value == number
+
+
+def _axes(body: Block, row: Value, param: Value) -> set[int]:
+    """The axes along which all accesses to a carried buffer are at `row`."""
+    versions: set[Arg] = {param}
+    axes = set(range(param.type.ndim))
+
+    def visit(block: Block) -> None:
+        for node in block.nodes:
+            if node.op is load or node.op is store:
+                if node.args[0] in versions:
+                    place = node.args[1:] if node.op is load else node.args[2:]
+                    axes.intersection_update(k for k, i in enumerate(place) if i is row)
+                    versions.update(o for o in node.outs if o.type.shape)
+            elif node.regions:
+                for slot in slots(node):
+                    if slot.init in versions or any(r in versions for r in slot.results):
+                        versions.update((slot.out, *slot.params))
+                for region in node.regions:
+                    visit(region)
+                versions.update(s.out for s in slots(node) if any(r in versions for r in s.results))
+            elif any(a in versions for a in node.args):
+                axes.clear()
+
+    visit(body)
+    others = [r for k, r in enumerate(body.results) if body.params[k + 1] is not param]
+    return set() if any(r in versions for r in others) else axes
+
+
+def _filling(loop: Node, fill: Node, row: Value) -> Node:
+    """The loop that fills a row of a buffer before it does anything else with it."""
+    (body,), (filler,) = loop.regions, fill.regions
+    place = loop.args.index(fill.out)
+    param = Value(fill.out.type, fill.out.name)
+    filled = body.params[place]
+    env = {filler.params[0]: row, filler.params[1]: param}
+    *loads, last = substitute(Block((), filler.nodes, ()), env).nodes
+    last = Node(last.op, last.args, (filled,), last.attrs, last.regions, last.loc)
+    at = _after(row, body)
+    nodes = [*body.nodes[:at], *loads, last, *body.nodes[at:]]
+    args = (*loop.args[:place], fill.args[1], *loop.args[place + 1 :])
+    params = (*body.params[:place], param, *body.params[place + 1 :])
+    region = Block(params, nodes, body.results, body.name, body.notes)
+    return Node(for_, args, loop.outs, loop.attrs, (region,), loop.loc)
+
+
+class _Forwarding:
+    """Elements that are read where they have just been stored need not be read."""
+
+    def __init__(self) -> None:
+        self.env: dict[Arg, Arg] = {}
+        self.stores: dict[Arg, Node] = {}
+
+    def in_block(self, block: Block) -> Block:
+        nodes: list[Node] = []
+        for node in block.nodes:
+            args = tuple(self.env.get(a, a) for a in node.args)
+            is_new = args != node.args
+            node = Node(node.op, args, node.outs, node.attrs, tuple(map(self.in_block, node.regions)), node.loc)
+            known = self.known(node, is_new)
+            if known is not None:
+                self.env[node.out] = known
+                continue
+            if node.op is store:
+                self.stores[node.out] = node
+            nodes.append(node)
+        results = tuple(self.env.get(r, r) for r in block.results)
+        return Block(block.params, nodes, results, block.name, block.notes)
+
+    def known(self, node: Node, is_new: bool) -> Arg | None:
+        """The number that a node gives, if it is there already; `is_new`: one of its arguments has just been found."""
+        if not node.outs or not node.out.type.is_float:
+            return None
+        if node.op is load:
+            last = self.stores.get(node.args[0])
+            found = last is not None and last.args[2:] == node.args[1:] and last.args[1]
+            return found if found and found.type.dtype == node.out.type.dtype else None
+        neutral = 1 if node.op is _multiply else 0 if node.op is _add and is_new else None
+        for number, other in (node.args, node.args[::-1]) if neutral is not None else ():
+            if _is_number(number, neutral) and other.type.dtype == node.out.type.dtype:
+                return other
+        return None
+
+
+def _without_lost_stores(block: Block, uses: Counter) -> Block:
+    """The block without stores over which the next one stores before anyone reads, and loads that nobody reads."""
+    stores = {node.out: node for node in block.nodes if node.op is store}
+    lost: set[Node] = set()
+    nodes: list[Node] = []
+    for node in reversed(block.nodes):
+        if node in lost or (node.op is load and not uses[node.out]):
+            uses.subtract(node.args[1:])
+            continue
+        if node.op is store:
+            target = node.args[0]
+            while target in stores and uses[target] == 1 and stores[target].args[2:] == node.args[2:]:
+                lost.add(stores[target])
+                target = stores[target].args[0]
+            node = Node(store, (target, *node.args[1:]), node.outs, node.attrs, (), node.loc)
+        elif node.regions:
+            regions = tuple(_without_lost_stores(r, uses) for r in node.regions)
+            node = Node(node.op, node.args, node.outs, node.attrs, regions, node.loc)
+        nodes.append(node)
+    return Block(block.params, nodes[::-1], block.results, block.name, block.notes)

@@ -1,0 +1,221 @@
+"""Zeros that are stored on the way or not at all, and arrays that take the memory of those they are computed from.
+
+The lowered form runs in memory that is full of NaNs when it is new, so what is read before it is written shows.
+"""
+
+import re
+
+import numpy as np
+import pytest
+from lowered import lowered
+
+from jitgrad import grad, jit
+
+X = np.array([0.3, 0.9, -0.4, 1.2, 0.5])
+A = np.linspace(-1, 1, 12).reshape(3, 4)
+
+
+def each_element_once(x):
+    total = 0.0
+    for i in range(x.size):
+        total += np.sin(x[i])
+    return np.log(3.0 + total)
+
+
+def twice(x):
+    total = 0.0
+    for i in range(x.size):
+        total += x[i] * x[i] + np.exp(x[i])
+    return total
+
+
+def some_elements(x):
+    total = 0.0
+    for i in range(x.size):
+        if x[i] > 0.4:
+            total += x[i] ** 3
+    return total
+
+
+def last_is_left_out(x):
+    total = 0.0
+    for i in range(x.size - 1):
+        total += x[i] ** 3
+    return total
+
+
+def neighbours(x):
+    total = 0.0
+    for i in range(x.size - 1):
+        total += x[i] * x[i + 1]
+    return total
+
+
+def other_end(x):
+    total = 0.0
+    for i in range(x.size):
+        total += x[i] * x[x.size - 1 - i] ** 2
+    return total
+
+
+def rows(a):
+    total = 0.0
+    for i in range(a.shape[0]):
+        s = 0.0
+        for j in range(a.shape[1]):
+            s += a[i, j] * a[i, j]
+        total += np.sqrt(s + 1)
+    return total
+
+
+def columns(a):
+    total = 0.0
+    for j in range(a.shape[1]):
+        s = 1.0
+        for i in range(a.shape[0]):
+            s *= np.cos(a[i, j]) + 1.5
+        total += s
+    return total
+
+
+def row_and_the_next(a):
+    total = 0.0
+    for i in range(a.shape[0] - 1):
+        for j in range(a.shape[1]):
+            total += a[i, j] * a[i + 1, j]
+    return total
+
+
+def backward(x):
+    y = 1.0
+    for i in range(x.size):
+        y = np.sin(y * x[i])
+    return y
+
+
+def added_up_by_rows(a):
+    sums = np.zeros(a.shape[0])
+    for i in range(a.shape[0]):
+        for j in range(a.shape[1]):
+            sums[i] += a[i, j] ** 2
+    return np.sum(sums**2)
+
+
+def gathered(x):
+    total = 0.0
+    for i in range(x.size):
+        total += x[i * i % 3] * x[i]
+    return total
+
+
+ALL = [
+    each_element_once, twice, some_elements, last_is_left_out, neighbours, other_end, rows, columns, row_and_the_next,
+    backward, added_up_by_rows, gathered,
+]  # fmt: skip
+STORED_AT_ONCE = [each_element_once, twice, some_elements, rows, backward, added_up_by_rows]
+
+
+def argument(f):
+    return A if f.__code__.co_varnames[0] == "a" else X
+
+
+@pytest.mark.parametrize("f", ALL)
+def test_gradient(f):
+    x = argument(f)
+    gradient, source = lowered(grad(f), x)
+    steps = 1e-6 * np.eye(x.size).reshape(-1, *x.shape)
+    want = [(f(x + d) - f(x - d)) / 2e-6 for d in steps]
+    assert np.allclose(np.ravel(gradient(x)), want, rtol=1e-6, atol=1e-8)
+    assert bool(re.search(r"x_bar\w*\[.*\] = 0\.0|a_bar\w*\[.*\] = 0\.0", source)) == (f not in STORED_AT_ONCE)
+
+
+@pytest.mark.parametrize("f", [rows, columns, gathered])
+def test_compiled(f):
+    x = argument(f)
+    assert np.allclose(grad(f)(x), lowered(grad(f), x)[0](x), rtol=1e-14)
+
+
+def doubled_and_squared(x):
+    y = np.exp(x)
+    for i in range(x.size):
+        y[i] = y[i] + x[i]
+    return y * y + 1.0
+
+
+def read_afterwards(x):
+    y = np.exp(x)
+    for i in range(x.size):
+        y[i] = y[i] + x[i]
+    return y * y + 1.0, y[0]
+
+
+def both_given(x):
+    y = np.exp(x)
+    for i in range(x.size):
+        y[i] = y[i] + x[i]
+    return y * y + 1.0, y
+
+
+def turned_round(x):
+    y = np.exp(x)
+    for i in range(x.size):
+        y[i] = y[i] + x[i]
+    return y[::-1] * y
+
+
+def of_the_argument(x):
+    return x * x + 1.0
+
+
+def squares_of_rows(a):
+    y = np.exp(a)
+    for i in range(a.shape[0]):
+        y[i, 0] = a[i, 1]
+    return y * np.sum(y, axis=1, keepdims=True)
+
+
+def copied_and_overwritten(x):
+    total, y = 0.0, np.zeros(x.size)
+    for k in range(3):
+        for i in range(x.size):
+            y[i] = x[i] * k
+        z = y.copy()
+        for i in range(x.size):
+            z[i] = x[i] + y[i]
+        for i in range(x.size):
+            total += z[i] * y[x.size - 1 - i]
+    return np.array([total])
+
+
+def copied_and_source_changed(x):
+    y = x * 2.0
+    z = y.copy()
+    y[0] = 7.0
+    for i in range(x.size):
+        z[i] = z[i] + y[i]
+    return z - y
+
+
+def copied_and_source_changed_on_the_way(x):
+    y = x * 2.0
+    z = y.copy()
+    for i in range(x.size):
+        y[x.size - 1 - i] = 1.0
+        z[i] = z[i] + x[i]
+    return z - y[0]
+
+
+@pytest.mark.parametrize(
+    ("f", "allocations"),
+    [(doubled_and_squared, 1), (read_afterwards, 2), (both_given, 2), (turned_round, 2), (of_the_argument, 1),
+     (squares_of_rows, 2), (copied_and_overwritten, 5), (copied_and_source_changed, 2),
+     (copied_and_source_changed_on_the_way, 2)],
+)  # fmt: skip
+def test_takes_the_memory(f, allocations):
+    x = argument(f).copy()
+    function, source = lowered(jit(f), x)
+    found, want = function(x), f(x)
+    for a, b in zip(found, want, strict=True) if isinstance(found, tuple) else [(found, want)]:
+        assert np.allclose(a, b, rtol=1e-15)
+    assert source.count("np.empty") == allocations
+    assert np.array_equal(x, argument(f))
