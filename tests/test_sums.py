@@ -204,3 +204,48 @@ def test_single_precision():
     assert steps(total, x) == 1
     assert jit(total)(x).dtype == np.float32
     assert jit(total)(x) == pytest.approx(16.5, rel=1e-6)
+
+
+def into_rows(x):
+    sums = np.zeros(x.size)
+    for i in range(x.size):
+        for j in range(x.size):
+            sums[i] += x[i] * x[j]
+        for j in range(i):
+            sums[i] = 1.0 - x[j] + sums[i]
+    return sums
+
+
+def into_columns(x):
+    sums = np.zeros(x.size)
+    for i in range(x.size):
+        for j in range(x.size):
+            sums[j] += x[i] * x[j]
+    return sums
+
+
+def kahan_in_an_array(x):
+    state = np.zeros(2)
+    for i in range(x.size):
+        y = x[i] - state[1]
+        t = state[0] + y
+        state[1] = (t - state[0]) - y
+        state[0] = t
+    return state
+
+
+def two_elements(x):
+    sums = np.zeros(2)
+    for i in range(x.size):
+        sums[0] += x[i]
+        sums[1] += sums[0] * x[i]
+    return sums
+
+
+@pytest.mark.parametrize(
+    ("function", "count"), [(into_rows, 2), (into_columns, 0), (kahan_in_an_array, 0), (two_elements, 0)]
+)
+def test_sums_in_an_element(function, count):
+    x = np.linspace(0.1, 1.1, 9)
+    assert steps(function, x) == count
+    assert np.allclose(jit(function)(x), function(x), rtol=1e-14)

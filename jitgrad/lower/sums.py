@@ -2,7 +2,8 @@
 
 A number that a loop carries, adds to, and reads for nothing else is a sum in whatever order it is taken; only its
 rounding changes, as that of `np.sum` does. Such additions become steps of a reduction, which LLVM spreads over vector
-lanes. A compensated sum reads its total to find what was lost, and stays as it was written.
+lanes. The same goes for the element of an array that a loop adds to in each iteration, and touches no other: LLVM has
+it in a register. A compensated sum reads its total to find what was lost, and stays as it was written.
 
 A loop that carries a number on which its next value depends, such as a power, has no lanes: iterations wait for one
 another. There a step isn't fused with a product that is added, for what waits is the sum, and a sum alone is ready
@@ -19,10 +20,11 @@ from jitgrad.ir.graph import Arg, Block, Const, Node, Value, used
 from jitgrad.ir.op import Op
 from jitgrad.ir.types import FLOAT32, FLOAT64
 from jitgrad.ops.flow import for_, if_, while_
-from jitgrad.ops.memory import serial_step, sum_step
+from jitgrad.ops.memory import load, serial_step, store, sum_step
 from jitgrad.ops.registry import UFUNCS
-from jitgrad.ops.sums import Passed, Sums
+from jitgrad.ops.sums import ADDS, Passed, Sums
 
+_SUBTRACT = UFUNCS[np.subtract]
 _EXTREMA = (UFUNCS[np.maximum], UFUNCS[np.minimum])  # reductions that have lanes
 # For each dtype of sums, the sum of nothing: told from other zeros by its identity.
 _NOTHING = {dtype: Const.of(dtype.type(0)) for dtype in (FLOAT32, FLOAT64)}
@@ -49,9 +51,11 @@ def _steps(block: Block) -> dict[Node, dict[Passed, Op]]:
         step, met = sum_step, []
         for k, param in enumerate(body.params[1:]):
             passed: list[Passed] = []
-            if param.type.shape or param.type.dtype not in _NOTHING:
+            if param.type.dtype not in _NOTHING:
                 continue
-            if sums.end_of(param, body, passed) == k:
+            if param.type.shape:
+                met += _to_an_element(body, param, body.results[k], sums)
+            elif sums.end_of(param, body, passed) == k:
                 met += passed
             elif _waits(body.results[k], param, body):
                 step = serial_step
@@ -60,6 +64,29 @@ def _steps(block: Block) -> dict[Node, dict[Passed, Op]]:
             if passed.node.op is not if_ or lanes:
                 found.setdefault(passed.node, {})[passed] = step
     return found
+
+
+def _to_an_element(body: Block, param: Value, result: Arg, sums: Sums) -> list[Passed]:
+    """The additions to the one element of a carried buffer that an iteration reads, adds to and writes again."""
+    uses = sums.uses.get(param, ())
+    nodes = {use.node.op: use.node for use in uses if use.block is body and use.node is not None}
+    if len(uses) != 2 or nodes.keys() != {load, store}:
+        return []
+    read, write = nodes[load], nodes[store]
+    made = {*body.params, *(out for node in body.nodes for out in node.outs)}
+    place = read.args[1:]
+    if write.out is not result or write.args[2:] != place or not made.isdisjoint(place) or len(sums.uses[result]) != 1:
+        return []
+    found: list[Passed] = []
+    value = read.out
+    while value is not write.args[1]:
+        uses = sums.uses.get(value, ())
+        use = uses[0] if len(uses) == 1 and uses[0].block is body else None
+        if use is None or use.node is None or use.node.op not in ADDS or (use.node.op is _SUBTRACT and use.place):
+            return []
+        found.append(Passed(use.node, value, use.place))
+        value = use.node.out
+    return found if len(sums.uses[value]) == 1 else []
 
 
 def _waits(result: Arg, param: Value, body: Block) -> bool:
@@ -115,7 +142,7 @@ class _Rewriting:
         """An addition as a step of a reduction; what is subtracted is added with its sign changed."""
         total, part = args[place], args[1 - place]
         nodes = []
-        if node.op is UFUNCS[np.subtract]:
+        if node.op is _SUBTRACT:
             nodes.append(Node(UFUNCS[np.negative], (part,), (Value(part.type),), loc=node.loc))
             part = nodes[0].out
         if total is _NOTHING[node.out.type.dtype]:
