@@ -91,6 +91,14 @@ def _compiled(module: str, name: str):
     return getattr(found, "py_func", found)
 
 
+def function_of(engine, *args) -> tuple:
+    """The function that is compiled for such arguments, and its source."""
+    text = engine.source(*args, form="numba")
+    space = space_of(text)
+    exec(re.sub(r"^(from|import) .*$", "", text, flags=re.MULTILINE), space)
+    return space[re.findall(r"^def (\w+)", text, re.MULTILINE)[-1]], text
+
+
 def interpret(program: Program, values: list) -> object:
     """What the lowered program gives for these values of the params."""
     types = [p.type for p in program.block.params]

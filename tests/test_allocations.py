@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from lowered import lowered
+from lowered import function_of
 
 from jitgrad import grad, jit
 
@@ -113,21 +113,21 @@ def inside(source):
 
 @pytest.mark.parametrize("f", ONCE + EACH)
 def test_right(f):
-    function, source = lowered(jit(f), X)
+    function, source = function_of(jit(f), X)
     assert np.allclose(function(X), f(X), rtol=1e-14)
     assert bool(inside(source)) == (f in EACH)
 
 
 @pytest.mark.parametrize("f", [zeros_each_time, filled_by_halves, length_below_zero, written_in_a_branch])
 def test_gradient(f):
-    gradient, source = lowered(grad(f), X)
+    gradient, source = function_of(grad(f), X)
     want = [(f(X + d) - f(X - d)) / 2e-6 for d in 1e-6 * np.eye(X.size)]
     assert np.allclose(gradient(X), want, rtol=1e-6)
     assert bool(inside(source)) == (f is written_in_a_branch)  # what a branch of the reverse leaves to nobody
 
 
 def test_no_iteration():
-    function, _ = lowered(jit(length_below_zero), X)
+    function, _ = function_of(jit(length_below_zero), X)
     assert function(np.empty(0)) == 1.0
 
 

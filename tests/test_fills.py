@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 import pytest
-from lowered import lowered
+from lowered import function_of
 
 from jitgrad import grad, jit
 
@@ -122,7 +122,7 @@ def argument(f):
 @pytest.mark.parametrize("f", ALL)
 def test_gradient(f):
     x = argument(f)
-    gradient, source = lowered(grad(f), x)
+    gradient, source = function_of(grad(f), x)
     steps = 1e-6 * np.eye(x.size).reshape(-1, *x.shape)
     want = [(f(x + d) - f(x - d)) / 2e-6 for d in steps]
     assert np.allclose(np.ravel(gradient(x)), want, rtol=1e-6, atol=1e-8)
@@ -132,7 +132,7 @@ def test_gradient(f):
 @pytest.mark.parametrize("f", [rows, columns, gathered])
 def test_compiled(f):
     x = argument(f)
-    assert np.allclose(grad(f)(x), lowered(grad(f), x)[0](x), rtol=1e-14)
+    assert np.allclose(grad(f)(x), function_of(grad(f), x)[0](x), rtol=1e-14)
 
 
 def doubled_and_squared(x):
@@ -213,7 +213,7 @@ def copied_and_source_changed_on_the_way(x):
 )  # fmt: skip
 def test_takes_the_memory(f, allocations):
     x = argument(f).copy()
-    function, source = lowered(jit(f), x)
+    function, source = function_of(jit(f), x)
     found, want = function(x), f(x)
     for a, b in zip(found, want, strict=True) if isinstance(found, tuple) else [(found, want)]:
         assert np.allclose(a, b, rtol=1e-15)

@@ -11,7 +11,7 @@ import numpy as np
 
 from jitgrad.ir.graph import Arg, Block, Const, Node, Value, lengths
 from jitgrad.ir.types import INT64, Type
-from jitgrad.lower.buffers import Buffers
+from jitgrad.lower.lifetimes import Lifetimes
 from jitgrad.ops.flow import if_
 from jitgrad.ops.memory import empty
 from jitgrad.ops.registry import UFUNCS
@@ -51,7 +51,7 @@ class _Allocations:
         found = [n for n in body.nodes if n.op is empty and made.isdisjoint(n.args) and made.isdisjoint(lengths(n.out))]
         if not found:
             return loop
-        buffers = Buffers(body)
+        buffers = Lifetimes(body)
         for node in found:
             if node.out not in buffers.shared and buffers.end[node.out] < len(body.nodes):
                 before.extend(self.in_front(node))

@@ -7,9 +7,6 @@ element is stored as it is.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
-
 import numpy as np
 
 from jitgrad.ir.graph import Arg, Block, Const, Node, Value, substitute, used
@@ -18,24 +15,14 @@ from jitgrad.ops.inplace import Memory
 from jitgrad.ops.memory import load, store
 from jitgrad.ops.registry import UFUNCS
 
-_add, _subtract, _multiply = (UFUNCS[f] for f in (np.add, np.subtract, np.multiply))
+_subtract = UFUNCS[np.subtract]
 
 
 def filled_on_the_way(block: Block) -> Block:
-    """The lowered block in which loops fill what they go through, and nothing is written that isn't read."""
-    makers = {out: node for node in block.walk() for out in node.outs}
-    if any(_filler(node) is not None for node in block.walk()):
-        block = _with_fills(block, makers)
-    block = _Forwarding().in_block(block)
-    uses = Counter(a for node in block.walk() for a in node.args)
-    uses.update(r for b in _blocks(block) for r in b.results)
-    return _without_lost_stores(block, uses)
-
-
-def _blocks(block: Block) -> Iterable[Block]:
-    yield block
-    for node in block.walk():
-        yield from node.regions
+    """The lowered block in which loops fill what they go through; `forward` finds what this makes needless."""
+    if not any(_filler(node) is not None for node in block.walk()):
+        return block
+    return _with_fills(block, {out: node for node in block.walk() for out in node.outs})
 
 
 def _filler(node: Node) -> Node | None:
@@ -165,63 +152,3 @@ def _filling(loop: Node, fill: Node, row: Value) -> Node:
     params = (*body.params[:place], param, *body.params[place + 1 :])
     region = Block(params, nodes, body.results, body.name, body.notes)
     return Node(for_, args, loop.outs, loop.attrs, (region,), loop.loc)
-
-
-class _Forwarding:
-    """Elements that are read where they have just been stored need not be read."""
-
-    def __init__(self) -> None:
-        self.env: dict[Arg, Arg] = {}
-        self.stores: dict[Arg, Node] = {}
-
-    def in_block(self, block: Block) -> Block:
-        nodes: list[Node] = []
-        for node in block.nodes:
-            args = tuple(self.env.get(a, a) for a in node.args)
-            is_new = args != node.args
-            node = Node(node.op, args, node.outs, node.attrs, tuple(map(self.in_block, node.regions)), node.loc)
-            known = self.known(node, is_new)
-            if known is not None:
-                self.env[node.out] = known
-                continue
-            if node.op is store:
-                self.stores[node.out] = node
-            nodes.append(node)
-        results = tuple(self.env.get(r, r) for r in block.results)
-        return Block(block.params, nodes, results, block.name, block.notes)
-
-    def known(self, node: Node, is_new: bool) -> Arg | None:
-        """The number that a node gives, if it is there already; `is_new`: one of its arguments has just been found."""
-        if not node.outs or not node.out.type.is_float:
-            return None
-        if node.op is load:
-            last = self.stores.get(node.args[0])
-            found = last is not None and last.args[2:] == node.args[1:] and last.args[1]
-            return found if found and found.type.dtype == node.out.type.dtype else None
-        neutral = 1 if node.op is _multiply else 0 if node.op is _add and is_new else None
-        for number, other in (node.args, node.args[::-1]) if neutral is not None else ():
-            if _is_number(number, neutral) and other.type.dtype == node.out.type.dtype:
-                return other
-        return None
-
-
-def _without_lost_stores(block: Block, uses: Counter) -> Block:
-    """The block without stores over which the next one stores before anyone reads, and loads that nobody reads."""
-    stores = {node.out: node for node in block.nodes if node.op is store}
-    lost: set[Node] = set()
-    nodes: list[Node] = []
-    for node in reversed(block.nodes):
-        if node in lost or (node.op is load and not uses[node.out]):
-            uses.subtract(node.args[1:])
-            continue
-        if node.op is store:
-            target = node.args[0]
-            while target in stores and uses[target] == 1 and stores[target].args[2:] == node.args[2:]:
-                lost.add(stores[target])
-                target = stores[target].args[0]
-            node = Node(store, (target, *node.args[1:]), node.outs, node.attrs, (), node.loc)
-        elif node.regions:
-            regions = tuple(_without_lost_stores(r, uses) for r in node.regions)
-            node = Node(node.op, node.args, node.outs, node.attrs, regions, node.loc)
-        nodes.append(node)
-    return Block(block.params, nodes[::-1], block.results, block.name, block.notes)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 
-from jitgrad.ir.graph import Arg, Block, Node
+import numpy as np
+
+from jitgrad.ir.graph import Arg, Block, Const, Node
 from jitgrad.lower.buffers import Buffers
 from jitgrad.ops.flow import if_
 from jitgrad.ops.memory import empty, load, store
+from jitgrad.ops.registry import UFUNCS
 from jitgrad.passes.dce import dce
 from jitgrad.passes.rename import renamed, renamed_inside
+
+_ADD, _MULTIPLY = UFUNCS[np.add], UFUNCS[np.multiply]
 
 
 def forwarded(block: Block) -> Block:
@@ -40,7 +45,13 @@ class _Forward:
         known = dict(outer)
         nodes: list[Node] = []
         for node in block.nodes:
+            is_new = any(a in self.env for a in node.args)
             node = renamed(node, self.env)
+            same = _neutral(node, is_new)
+            if same is not None:
+                self.env[node.out] = same
+                self.uses.subtract(node.args)
+                continue
             if node.op is load:
                 element = known.setdefault(node.args, node.out)
                 if element is not node.out:
@@ -65,6 +76,16 @@ class _Forward:
             return node
         nodes.remove(before)
         return Node(store, (before.args[0], *node.args[1:]), node.outs, node.attrs, (), node.loc)
+
+
+def _neutral(node: Node, is_new: bool) -> Arg | None:
+    """What a product with one is; or a sum with a zero that was read from memory until now, as `is_new` says."""
+    neutral = 1 if node.op is _MULTIPLY else 0 if node.op is _ADD and is_new else None
+    for number, other in (node.args, node.args[::-1]) if neutral is not None else ():
+        is_neutral = isinstance(number, Const) and number.value == neutral
+        if is_neutral and node.out.type.is_float and other.type.dtype == node.out.type.dtype:
+            return other
+    return None
 
 
 def _unread(block: Block) -> set[Arg]:

@@ -30,9 +30,9 @@ INDEX = "index"  # what stands for the number of an iteration
 
 def joined(block: Block) -> Block:
     """The lowered block with neighbouring loops as one, and without the memory that this makes needless."""
-    if sum(node.op is for_ for node in block.walk()) < 2:
-        return block
-    return forwarded(_Joiner(block).block(block))
+    if sum(node.op is for_ for node in block.walk()) > 1:
+        block = _Joiner(block).block(block)
+    return forwarded(block)
 
 
 @dataclass(eq=False, slots=True)

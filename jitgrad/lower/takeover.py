@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 
 from jitgrad.ir.graph import Arg, Block, Node, Value, used
-from jitgrad.lower.buffers import Buffers
+from jitgrad.lower.lifetimes import Lifetimes
 from jitgrad.ops.flow import for_
 from jitgrad.ops.memory import empty, load, store
 
@@ -26,7 +26,7 @@ def in_place(block: Block) -> Block:
 
 def _with_less(block: Block) -> Block:
     """The block without the allocations that aren't needed."""
-    buffers = Buffers(block)
+    buffers = Lifetimes(block)
     uses = Counter(v for node in block.nodes for v in used(node))
     uses.update(block.results)
     needless: set[Value] = set()
