@@ -1,10 +1,11 @@
 """What a process pays before its first gradient: the import, and the first call, whose machine code is on the disk.
 
-    python -m benchmarks.start [--processes 9]
+    python -m benchmarks.start [--processes 9] [--cpu-time]
 
 Every figure is a median over fresh processes, which run one after the other; in each of them `numba` is imported first.
 For comparison, what Numba takes to load one of its own cached functions: most of that is the start of Numba itself,
-which it does when it loads or compiles something for the first time.
+which it does when it loads or compiles something for the first time. With `--cpu-time` it is processor time, for a
+machine that has other work.
 """
 
 from __future__ import annotations
@@ -70,12 +71,14 @@ def run(file: Path, environment: dict[str, str]) -> list[float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--processes", type=int, default=9)
-    processes = parser.parse_args().processes
+    parser.add_argument("--cpu-time", action="store_true")
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         scripts = {}
         for name, text in (("gradient", GRADIENT), ("plain", PLAIN)):
             scripts[name] = Path(folder) / f"{name}.py"
-            scripts[name].write_text(IMPORTS + text)
+            text = IMPORTS + text
+            scripts[name].write_text(text.replace("perf_counter", "process_time") if options.cpu_time else text)
         environment = {
             **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
             "PYTHONPATH": str(Path(__file__).parents[1]),
@@ -85,7 +88,10 @@ def main() -> None:
         }
         for script in scripts.values():  # which compile, and write the bytecode of all modules
             run(script, environment)
-        rows = [(*run(scripts["gradient"], environment), *run(scripts["plain"], environment)) for _ in range(processes)]
+        rows = [
+            (*run(scripts["gradient"], environment), *run(scripts["plain"], environment))
+            for _ in range(options.processes)
+        ]
     assert all(row[3] and row[5] for row in rows), "nothing was found in the cache on the disk"
     numba, ours, first, _, plain, _ = (statistics.median(column) for column in zip(*rows, strict=True))
     print(header())
