@@ -1,5 +1,6 @@
 """`out=`: results in arrays of the caller's, against the same results in new arrays."""
 
+import feeding
 import numba
 import numpy as np
 import pytest
@@ -240,3 +241,15 @@ def test_nothing_is_allocated_for_the_results():
         assert "np.empty" not in lowered(*CALLS[name]), name
     assert lowered(*CALLS["dict"]).count("np.empty") == 1  # what tanh gave
     assert lowered(*CALLS["swap"]).count("np.empty") == 2  # and a copy at the end
+
+
+@pytest.mark.parametrize("name", list(feeding.functions())[::8])
+def test_any_program_can_be_given_arrays(name):
+    """The verifier looks at each of these programs."""
+    function = feeding.functions()[name]
+    engine = jit(function)
+    entry = engine.entry(engine.flatten(feeding.arguments(function, np.float64), {}), None)
+    results = [k for k, r in enumerate(entry.program.results) if r.ndim]
+    if results:
+        block = into(entry.program.lowered, {k: f"out_{k}" for k in results})
+        assert len(block.results) == len(entry.program.results) - len(results)

@@ -380,7 +380,7 @@ def call(x):
     return exp(x)
 
 assert call(0.0) == 1.0
-print(sum(exp.stats.cache_hits.values()))
+print(sum(exp.dispatcher.stats.cache_hits.values()))
 """
 
 

@@ -1,6 +1,6 @@
 """Elementary functions that LLVM vectorises inside the caller's loop.
 
-`KERNELS` maps a NumPy ufunc's name (and sigmoid, softplus, erf, erfc) to a Numba dispatcher of scalar
+`KERNELS` maps a NumPy ufunc's name (and sigmoid, softplus, erf, erfc) to a kernel for scalar
 arguments, float64 or float32, to be called from compiled code: Numba without SVML calls the C library, one
 element at a time, for each of these. They are within 2 ulp of the exact value over the whole range, special
 cases included.

@@ -7,7 +7,7 @@ multiply-add is wanted it is written down: `mad` where fusing is merely faster, 
 rounding matters (slow on a processor without the instruction, which means x86 from before 2013).
 """
 
-from functools import update_wrapper
+from functools import cached_property, update_wrapper
 from hashlib import sha256
 from pathlib import Path
 from types import CellType, FunctionType
@@ -31,6 +31,27 @@ OPTIONS = {
 SOURCE_HASH = sha256(b"".join(p.read_bytes() for p in sorted(Path(__file__).parent.glob("*.py")))).hexdigest()
 
 
+class Kernel:
+    """A kernel that becomes a dispatcher of Numba's when compiled code first refers to it.
+
+    Making all of them takes longer than loading a compiled program, which has those that it calls in it.
+    """
+
+    def __init__(self, function):
+        self.py_func = function
+        update_wrapper(self, function, updated=())
+
+    @cached_property
+    def dispatcher(self):
+        """What Numba compiles."""
+        return njit(**OPTIONS)(self.py_func)
+
+    @property
+    def _numba_type_(self):
+        """Numba asks for this where compiled code refers to the kernel."""
+        return types.Dispatcher(self.dispatcher)
+
+
 def kernel(function):
     """The function compiled with OPTIONS, and compiled again whenever a file of this package changes.
 
@@ -40,7 +61,7 @@ def kernel(function):
     code = function.__code__.replace(co_freevars=("source_hash",))
     cells = (CellType(SOURCE_HASH),)
     stamped = FunctionType(code, function.__globals__, function.__name__, function.__defaults__, cells)
-    return njit(**OPTIONS)(update_wrapper(stamped, function, updated=()))
+    return Kernel(update_wrapper(stamped, function, updated=()))
 
 
 ROUND = 6755399441055744.0  # 1.5 * 2**52: x + ROUND leaves the integer nearest x in the low bits of the sum
