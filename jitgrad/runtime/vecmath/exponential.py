@@ -132,9 +132,10 @@ def expm1_64(x):
 def exp2_64(x):
     """2**x; at most 1.5 ulp; exact for whole x."""
     x = clamp(x, -1080.0, 1024.0)
-    n = (x + ROUND) - ROUND
-    r = x - n
-    return scale(mad(r, estrin(r, EXP2), 1.0), n)
+    shifted = x + TWICE_BIASED_ROUND
+    r = x - (shifted - TWICE_BIASED_ROUND)
+    first, second = powers(shifted)
+    return mad(r * estrin(r, EXP2), first, first) * second
 
 
 @kernel
