@@ -70,8 +70,36 @@ def loops_of_the_user(x, y):
     return a, b
 
 
+def with_something_between(x, y):
+    """Sums with something in between that depends on the first; the third needs it."""
+    a, b = np.empty(x.size), 0.0
+    for i in range(x.size):
+        a[i] = x[i] * y[i]
+        b += x[i]
+    c = np.tanh(b) + a[0]
+    d = 0.0
+    for i in range(x.size):
+        d += y[i] * x[i] * x[i]
+    e = 0.0
+    for i in range(x.size):
+        e += a[i] * c
+    return b, c * d, e
+
+
+def something_that_is_written(x, y):
+    """What stands between reads what the second writes."""
+    a, b = x.copy(), 0.0
+    for i in range(x.size):
+        b += a[i] * y[i]
+    c = a[1] * b
+    for i in range(x.size):
+        a[i] = y[i] * 2.0
+    return c, np.sum(a)
+
+
 FUNCTIONS = [
     several_results, through_memory, shifted, backwards, totals, in_place, matrices, loops_of_the_user,
+    with_something_between, something_that_is_written,
 ]  # fmt: skip
 
 
@@ -84,6 +112,11 @@ def test_the_same_numbers(function):
 def test_one_loop_for_several_results():
     x, y = np.ones(3), np.ones(3)
     assert loops(several_results, x, y) == 1
+
+
+def test_what_stands_between_goes_after_both():
+    text = jit(with_something_between).source(np.ones(3), np.ones(3), form="numba")
+    assert text.count("for i in range(x_n):") == 2
 
 
 def test_no_memory_for_what_is_read_at_once():

@@ -74,29 +74,37 @@ class _Joiner:
         first, second = (self.loop(n) for n in (nodes[place], nodes[-1]))
         if first is None or second is None or len(first.inside) + len(second.inside) > LARGEST:
             return False
-        between = nodes[place + 1 : -1]
-        if not self.may_go_first(between, first) or not self.are_apart(first, second):
-            return False
-        made = set(first.node.outs)
-        if any(o in made and not o.type.shape for o in used(second.node)):
+        aside = self.aside(nodes[place + 1 : -1], first, second)
+        if aside is None or not self.are_apart(first, second):
             return False
         both = self.merged(first.node, second.node)
         if both is None:
             return False
-        nodes[place:] = [*between, both]
+        before, after = aside
+        nodes[place:] = [*before, both, *after]
         return True
 
-    def may_go_first(self, between: list[Node], first: _Loop) -> bool:
-        """Whether nodes after a loop may be done before it: they make memory, or numbers that don't depend on it."""
-        made = set(first.node.outs)
+    def aside(self, between: list[Node], first: _Loop, second: _Loop) -> tuple[list[Node], list[Node]] | None:
+        """What stands between two loops, to be done before both, or after them if it depends on the first.
+
+        It makes memory, or numbers, which the second doesn't read if they depend on the first. None if it may not move.
+        """
+        late = set(first.node.outs)
+        before: list[Node] = []
+        after: list[Node] = []
         for node in between:
-            if any(a in made for a in (*node.args, *(n for o in node.outs for n in lengths(o)))):
-                return False
-            if node.op is load and self.buffers.of(node.args[0]) in first.written:
-                return False
             if node.op is not empty and any(o.type.shape for o in node.outs):
-                return False
-        return True
+                return None
+            if any(a in late for a in (*node.args, *(n for o in node.outs for n in lengths(o)))):
+                late.update(node.outs)
+                after.append(node)
+            else:
+                before.append(node)
+        for loop, moved in ((first, before), (second, after)):
+            if any(node.op is load and self.buffers.of(node.args[0]) in loop.written for node in moved):
+                return None
+        made = {o for node in after for o in node.outs} | {o for o in first.node.outs if not o.type.shape}
+        return None if any(v in made for v in used(second.node)) else (before, after)
 
     def are_apart(self, first: _Loop, second: _Loop) -> bool:
         """Whether an iteration of either touches no more of what the other writes than its own part."""
