@@ -16,6 +16,7 @@ class Namer:
         self.taken: set[str] = set(RESERVED)
         self.free: dict[tuple, list[str]] = {}
         self.base: dict[str, tuple] = {}
+        self.next: dict[str, int] = {}  # smaller numbers are taken
 
     def new(self, hint: str | None, kind: object = None) -> str:
         """A name that no live value has: `hint` itself, or with a number behind it.
@@ -27,10 +28,11 @@ class Namer:
         key = (base, kind)
         if self.free.get(key):
             return self.free[key].pop(0)
-        name, k = base, 1
+        name, k = base, self.next.get(base, 1)
         while name in self.taken:
             name, k = f"{base}_{k}", k + 1
         self.taken.add(name)
+        self.next[base] = k
         self.base[name] = key
         return name
 

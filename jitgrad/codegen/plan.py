@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 from jitgrad.ir.graph import Arg, Block, Node, Value, used
@@ -110,3 +111,28 @@ class Plan:
         if not arg.type.shape:
             return []
         return [w for root in self.memory.roots(arg) for w in self.writes.get(root, ())]
+
+
+class Live:
+    """The values of a block that are in variables, by when each is read for the last time."""
+
+    def __init__(self, plan: Plan, values: Iterable[Value] = ()):
+        self.plan = plan
+        self.heap: list[tuple[int, int, Value]] = []
+        self.count = 0
+        self.add(values)
+
+    def __iter__(self) -> Iterator[Value]:
+        return (value for _, _, value in self.heap)
+
+    def add(self, values: Iterable[Value]) -> None:
+        for value in values:
+            heappush(self.heap, (self.plan.last_read.get(value, -1), self.count, value))
+            self.count += 1
+
+    def ended(self, k: int) -> list[Value]:
+        """Those that are read for the last time by node `k` or before, which are no longer among the live."""
+        ended = []
+        while self.heap and self.heap[0][0] <= k:
+            ended.append(heappop(self.heap))
+        return [value for _, _, value in sorted(ended, key=lambda entry: entry[1])]

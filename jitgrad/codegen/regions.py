@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from jitgrad.codegen.calls import CallWriter
 from jitgrad.codegen.forms import call, negated, tuple_of
-from jitgrad.codegen.plan import Plan
+from jitgrad.codegen.plan import Live, Plan
 from jitgrad.codegen.statements import assignment
 from jitgrad.ir.graph import Arg, Block, Node, Value
 from jitgrad.ops.flow import Slot, slots
@@ -45,7 +45,7 @@ class RegionWriter(CallWriter):
         for tested, param in zip(test.params, region.params, strict=True):
             self.names[tested] = self.names[param]
         with self._region(test):
-            live: list[Value] = []
+            live = Live(self.plan)
             before = self.statements(test, live)
             go = self.arg(test.results[0])
             self.release(live, len(test.nodes))
@@ -130,7 +130,7 @@ class RegionWriter(CallWriter):
         for slot in slots(node):
             self.wanted[slot.results[0]] = self.names[slot.params[-1]]
         with self._region(region):
-            live = list(params)
+            live = Live(self.plan, params)
             body = self.statements(region, live)
             body += self._moves([(self.names[s.params[-1]], s.results[0], s) for s in slots(node)])
             self.release(live, len(region.nodes), params)
@@ -141,7 +141,7 @@ class RegionWriter(CallWriter):
         for slot in slots(node):
             self.wanted[slot.results[k]] = self.names[slot.out]
         with self._region(region, ours):
-            live = list(ours)
+            live = Live(self.plan, ours)
             body = self.statements(region, live)
             body += self._moves([(self.names[s.out], s.results[k], s) for s in slots(node)])
             self.release(live, len(region.nodes), ours)

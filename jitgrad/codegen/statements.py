@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from jitgrad.codegen.forms import expression
 from jitgrad.codegen.names import Namer
-from jitgrad.codegen.plan import Plan
+from jitgrad.codegen.plan import Live, Plan
 from jitgrad.codegen.pretty import comment
 from jitgrad.ir.graph import Arg, Block, Const, Loc, Node, Value
 from jitgrad.ops.inplace import Memory
@@ -101,14 +101,13 @@ class Writer:
         """Note that values are in their variables."""
         self.holders.update(self.name(v) for v in values)
 
-    def release(self, live: list[Value], k: int, ours: Iterable[Value] = ()) -> None:
+    def release(self, live: Live, k: int, ours: Iterable[Value] = ()) -> None:
         """Give back the names of the values that are read for the last time by node `k` or before.
 
         A name of the user's goes on to the next value; one of ours means one thing, but for `ours`, which have another
         use for it.
         """
-        for value in [v for v in live if not self.plan.is_read_after(v, k)]:
-            live.remove(value)
+        for value in live.ended(k):
             name = self.names[value]
             self.holders[name] -= 1
             if not self.holders[name] and (value.name is not None or value in ours):
@@ -127,16 +126,16 @@ class Writer:
         """The statements of the block, without its return."""
         self.plan = Plan(self.block, self, self.memory, (), nested=False)
         self.hold(self.block.params)
-        return self.statements(self.block, [])
+        return self.statements(self.block, Live(self.plan))
 
-    def statements(self, block: Block, live: list[Value]) -> list[ast.stmt]:
+    def statements(self, block: Block, live: Live) -> list[ast.stmt]:
         """The statements of the block or region that is planned.
 
         `live` are values that are held, and needed no longer than the block says; those left are needed after it.
         """
         self.inlined.update(self.plan.inlined)
         out: list[ast.stmt] = []
-        given = list(live)
+        given = set(live)
         for k, node in enumerate(block.nodes):
             if len(node.outs) == 1 and node.out in self.inlined:
                 continue
@@ -154,7 +153,7 @@ class Writer:
             if not written and told:
                 del out[here:]
             out.extend(written)
-            live.extend(node.outs)
+            live.add(node.outs)
         return out
 
     def assign(self, targets: tuple[Value, ...], value: ast.expr) -> ast.stmt:

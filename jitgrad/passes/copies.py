@@ -145,12 +145,17 @@ class _Ownership:
         others = set(others)
         if not self.movable(x, scope, k, others, views=True):
             return False
+        roots = self.memory.roots(x)
         for view in list(self._relatives(x)):
             if view in others or scope.read_after(view, k):
                 self.copies.values.add(view)
                 self.memory.set_roots(view, frozenset((view,)))
                 self.owned.add(view)
-        self.taken |= self.memory.roots(x)
+        for root in roots:  # what is written to often has as many versions, which nobody asks for any more
+            self.sharing[root] = [
+                v for v in self.sharing.get(root, ()) if v not in scope.made or scope.read_after(v, k)
+            ]
+        self.taken |= roots
         return True
 
     def movable(self, x: Arg, scope: Scope, k: int, others: Iterable[Arg] = (), views: bool = False) -> bool:
