@@ -8,6 +8,7 @@ touch (see `aliasing`), so that LLVM may keep sums in registers and needs no com
 
 from __future__ import annotations
 
+import operator
 from collections import Counter
 from collections.abc import Mapping
 
@@ -17,11 +18,18 @@ from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import register_pass
 from numba.core.ir import Arg, Assign, FunctionIR, Var
 from numba.core.lowering import Lower
-from numba.core.typed_passes import BaseNativeLowering, NativeLowering
+from numba.core.typed_passes import BaseNativeLowering, NativeLowering, NopythonTypeInference
 
 from jitgrad.compile.aliasing import places
+from jitgrad.compile.inference import Inference
 
 _NO_OVERFLOW = ("nsw", "nuw")  # the number of an element that exists
+
+# Not powers, of which Numba has others for constants.
+_ON_NUMBERS = frozenset((
+    operator.add, operator.sub, operator.mul, operator.truediv, operator.floordiv, operator.mod,
+    operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne,
+))  # fmt: skip
 
 # Generated functions have no closures to inline, no array expressions to fuse, no branches on constants, and no
 # variable of two types. Each pass that looks for these goes over all statements, some in the square of their number:
@@ -77,6 +85,7 @@ class ElementLower(Lower):
 
     def pre_lower(self):
         super().pre_lower()
+        self.known = {}
         found = places(self.func_ir, self.fndesc.typemap)
         self.scopes = Scopes(self.module, self.fndesc.mangled_name, found)
         self.borrowed = borrowed(self.func_ir)
@@ -95,6 +104,26 @@ class ElementLower(Lower):
     def delvar(self, name):
         if name not in self.borrowed:
             super().delvar(name)
+
+    def lower_binop(self, resty, expr, op):
+        """Operations on numbers need no second look for their types, nor one for those of constants."""
+        signature = self.fndesc.calltypes[expr]
+        if op not in _ON_NUMBERS or not all(map(_is_number, (*signature.args, signature.return_type))):
+            return super().lower_binop(resty, expr, op)
+        args = [
+            self.context.cast(self.builder, self.loadvar(v.name), self.typeof(v.name), kind)
+            for v, kind in zip((expr.lhs, expr.rhs), signature.args, strict=True)
+        ]
+        result = self._on_numbers(op, signature.args)(self.builder, args)
+        return self.context.cast(self.builder, result, signature.return_type, resty)
+
+    def _on_numbers(self, op, kinds):
+        """Numba's code for an operation on numbers, looked for once."""
+        if (op, kinds) not in self.known:
+            context = self.context.typing_context
+            function = context.resolve_value_type(op)
+            self.known[op, kinds] = self.context.get_function(function, function.get_call_type(context, kinds, {}))
+        return self.known[op, kinds]
 
     def lower_getitem(self, resty, expr, value, index, signature):
         if not self._is_element(value, index):
@@ -178,12 +207,15 @@ class ElementLowering(BaseNativeLowering):
         return ElementLower
 
 
+_OURS = {NopythonTypeInference: Inference, NativeLowering: ElementLowering}
+
+
 class Compiler(CompilerBase):
     """Numba's compiler, with our lowering of elements, and without the passes that generated code has no need of."""
 
     def define_pipelines(self):
         pipeline = DefaultPassBuilder.define_nopython_pipeline(self.state)
         needed = [(p, text) for p, text in pipeline.passes if p.__name__ not in _NEEDLESS]
-        pipeline.passes = [(ElementLowering if p is NativeLowering else p, text) for p, text in needed]
+        pipeline.passes = [(_OURS.get(p, p), text) for p, text in needed]
         pipeline.finalize()
         return [pipeline]
