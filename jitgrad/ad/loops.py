@@ -27,6 +27,7 @@ from jitgrad.ops.rules import zeros_like
 from jitgrad.ops.symbolic import Builder, Expr, as_arg, as_expr, building, current
 from jitgrad.passes import SIMPLIFY, run
 from jitgrad.passes.dce import dce
+from jitgrad.passes.scratch import is_scratch
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +81,15 @@ def _reverse_while(sweep: Sweep, node: Node) -> None:
 
 
 def _reverse(sweep: Sweep, loop: Loop) -> None:
+    """Go back through the iterations, with the cotangents of what they hand on to each other.
+
+    Scratch hands on nothing: each iteration starts with no cotangent of it.
+    """
     useful = useful_carries(loop, sweep)
     if loop.node.op is for_:
         loop, chosen = _reverse_choices(sweep, loop, useful)
         useful = useful_carries(loop, sweep, chosen)
+    useful = [k for k in useful if loop.node.outs[k] in sweep.bars or not is_scratch(loop.body, k, loop.makers)]
     if useful:
         _reverse_each(sweep, loop, useful)
 

@@ -28,7 +28,7 @@ from jitgrad.ops.symbolic import Builder, as_arg, as_expr, building, current
 from jitgrad.passes.accesses import accesses
 from jitgrad.passes.batch import Batch, Refused
 from jitgrad.passes.rename import rename_lengths, renamed, renamed_throughout
-from jitgrad.passes.scratch import written_before_read
+from jitgrad.passes.scratch import is_scratch
 
 BLOCK = 32  # iterations done at once where their number has no bound
 
@@ -97,8 +97,7 @@ class _Interchanger:
             return None
         if own_axis(node, k, self.makers) is not None:
             return ROWS
-        others = Block(body.params, body.nodes, (*body.results[:k], *body.results[k + 1 :]))
-        if written_before_read(others, param, self.makers) and self.is_unread(node.outs[k], block, around):
+        if is_scratch(body, k, self.makers) and self.is_unread(node.outs[k], block, around):
             return SCRATCH
         return None
 
@@ -111,8 +110,7 @@ class _Interchanger:
         if not around or around[-1].op is not for_ or block.results.count(value) > 1:
             return False
         outer, k = around[-1], block.results.index(value)
-        others = Block(block.params, block.nodes, (*block.results[:k], *block.results[k + 1 :]))
-        if not written_before_read(others, block.params[1 + k], self.makers):
+        if not is_scratch(block, k, self.makers):
             return False
         home = next(r for r in (self.program, *(r for n in self.program.walk() for r in n.regions)) if outer in r.nodes)
         return self.is_unread(outer.outs[k], home, around[:-1])

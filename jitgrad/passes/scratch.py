@@ -18,6 +18,13 @@ def written_before_read(block: Block, array: Value, makers: dict[Value, Node]) -
     return _Writes(block, array, makers).all_written()
 
 
+def is_scratch(body: Block, k: int, makers: dict[Value, Node]) -> bool:
+    """Whether each iteration of a loop writes the whole of the k-th carried array before it reads any of it."""
+    first = len(body.params) - len(body.results)
+    others = Block(body.params, body.nodes, (*body.results[:k], *body.results[k + 1 :]))
+    return bool(body.params[first + k].type.shape) and written_before_read(others, body.params[first + k], makers)
+
+
 class _Writes:
     def __init__(self, block: Block, array: Value, makers: dict[Value, Node]):
         self.block = block
