@@ -64,17 +64,19 @@ class Engine:
 
     A subclass says what is made of a traced function: `derive(primal, flat, request, extras)`. The `request` is
     whatever else a program depends on, such as the kind of a head gradient; `extras` are the values of its further
-    params where they are known (inside another trace). Without `boundscheck` indices are not checked.
+    params where they are known (inside another trace). Without `boundscheck` indices are not checked; with `parallel`
+    loops are shared out among threads.
     """
 
     suffix = ""
 
-    def __init__(self, function: Callable, boundscheck: bool = True):
+    def __init__(self, function: Callable, boundscheck: bool = True, parallel: bool = False):
         if not callable(function):
             raise TypeError(f"expected a function, not {function!r}")
         functools.update_wrapper(self, function, updated=())
         self.function = function
         self.boundscheck = bool(boundscheck)
+        self.parallel = bool(parallel)
         self.arguments = Arguments(function)
         self.known = Known()
         self.ways = self.known.ways
@@ -95,7 +97,7 @@ class Engine:
                 shared = space[_SHARED] = Shared(self.function)
             except TypeError:  # a function that can't be referred to weakly
                 return
-        self.known = shared.table.setdefault((type(self), self.boundscheck, *key), self.known)
+        self.known = shared.table.setdefault((type(self), self.boundscheck, self.parallel, *key), self.known)
         self.ways = self.known.ways
 
     def derive(self, primal: Primal, flat: Flat, request: object, extras: tuple | None) -> Derived:
@@ -110,7 +112,7 @@ class Engine:
 
     def __reduce__(self) -> tuple:
         """Copied and pickled as the function is; the copy traces anew."""
-        return type(self), (self.function, self.boundscheck)
+        return type(self), (self.function, self.boundscheck, self.parallel)
 
     # From a call to its program.
     def entry(self, flat: Flat, request: object, ones: frozenset[str] = frozenset()) -> Entry:

@@ -50,11 +50,19 @@ class Program:
 
     given: Mapping[int, str] = MappingProxyType({})
 
-    def __init__(self, block: Block, sources: dict[str, Sequence[Value]], entry: str, doc: str, defaults: tuple = ()):
+    def __init__(
+        self,
+        block: Block,
+        sources: dict[str, Sequence[Value]],
+        entry: str,
+        doc: str,
+        defaults: tuple = (),
+        parallel: bool = False,
+    ):
         self.entry = entry
         self.doc = doc
         self.defaults = defaults
-        self.block = optimise(block)
+        self.block = optimise(block, parallel)
         places = {value: (kind, k) for kind, values in sources.items() for k, value in enumerate(values)}
         self.params = [places[p] for p in self.block.params]
         self.results = [Result(r.type.dtype, r.type.ndim, r.type.weak) for r in self.block.results]

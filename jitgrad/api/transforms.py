@@ -31,8 +31,16 @@ class Gradient(Engine):
     Call it with the function's arguments; `head=` takes a head gradient. See `source`, `graph` and `stats`.
     """
 
-    def __init__(self, function: Callable, argnums: Argnums, has_aux: bool, with_value: bool, boundscheck: bool = True):
-        super().__init__(function, boundscheck)
+    def __init__(
+        self,
+        function: Callable,
+        argnums: Argnums,
+        has_aux: bool,
+        with_value: bool,
+        boundscheck: bool = True,
+        parallel: bool = False,
+    ):
+        super().__init__(function, boundscheck, parallel)
         if "head" in self.arguments.keywords:
             raise TypeError("a parameter called 'head' would hide the head gradient; give it another name")
         self.single = isinstance(argnums, int | str | np.integer)
@@ -43,12 +51,12 @@ class Gradient(Engine):
         if len(set(self.places)) != len(self.places):
             raise ValueError(f"argnums={argnums!r} names an argument twice")
         self.has_aux, self.with_value = has_aux, with_value
-        self.made_from = (function, argnums, has_aux, with_value, boundscheck)
+        self.made_from = (function, argnums, has_aux, with_value, boundscheck, parallel)
         self.suffix = "value_and_grad" if with_value else "grad"
         self.share(self.places, self.single, has_aux, with_value)
 
     def _key(self) -> tuple:
-        return self.function, self.places, self.single, self.has_aux, self.with_value, self.boundscheck
+        return self.function, self.places, self.single, self.has_aux, self.with_value, self.boundscheck, self.parallel
 
     def __eq__(self, other: object) -> bool:
         """Gradients of one function by the same arguments are the same: `jvp(grad(f), ...)` is traced once."""
@@ -154,8 +162,8 @@ class Jitted(Engine):
 
     suffix = "jit"
 
-    def __init__(self, function: Callable, boundscheck: bool = True):
-        super().__init__(function, boundscheck)
+    def __init__(self, function: Callable, boundscheck: bool = True, parallel: bool = False):
+        super().__init__(function, boundscheck, parallel)
         self.share()
 
     def __call__(self, *args, **kwargs):
@@ -206,7 +214,12 @@ def refuse_out(out: object) -> None:
 
 
 def grad(
-    function: Callable | None = None, *, argnums: Argnums = 0, has_aux: bool = False, boundscheck: bool = True
+    function: Callable | None = None,
+    *,
+    argnums: Argnums = 0,
+    has_aux: bool = False,
+    boundscheck: bool = True,
+    parallel: bool = False,
 ) -> Gradient | Callable[[Callable], Gradient]:
     """The gradient of a function, compiled at its first call.
 
@@ -217,6 +230,10 @@ def grad(
         has_aux: the function returns `(output, auxiliary)`, and the result is `(gradient, auxiliary)`.
         boundscheck: raise `IndexError` for an index out of range. Most checks are done in front of loops or can be
             proved to be needless; without them, such an index reads or writes what lies there, or ends the process.
+        parallel: share out loops among threads (`numba.set_num_threads` says how many): those in no other loop, whose
+            iterations add to sums, or read and write their own parts of arrays. The same number of threads gives the
+            same bits. Threads take some 20 microseconds a loop, and compiling takes longer. Where Numba's threads are
+            OpenMP's, a process that has used them must not fork.
 
     Returns:
         A function of the same arguments that gives the gradient in the structure of the argument (a tuple of them if
@@ -250,17 +267,22 @@ def grad(
     ch. 6).
     """
     if function is None:
-        return lambda f: Gradient(f, argnums, has_aux, False, boundscheck)
-    return Gradient(function, argnums, has_aux, False, boundscheck)
+        return lambda f: Gradient(f, argnums, has_aux, False, boundscheck, parallel)
+    return Gradient(function, argnums, has_aux, False, boundscheck, parallel)
 
 
 def value_and_grad(
-    function: Callable | None = None, *, argnums: Argnums = 0, has_aux: bool = False, boundscheck: bool = True
+    function: Callable | None = None,
+    *,
+    argnums: Argnums = 0,
+    has_aux: bool = False,
+    boundscheck: bool = True,
+    parallel: bool = False,
 ) -> Gradient | Callable[[Callable], Gradient]:
     """The value of a function and its gradient, from one run.
 
     Args:
-        function, argnums, has_aux, boundscheck: as for `grad`.
+        function, argnums, has_aux, boundscheck, parallel: as for `grad`.
 
     Returns:
         A function that gives `(value, gradient)`, or with `has_aux` `((value, auxiliary), gradient)`. `out=` is for the
@@ -277,15 +299,17 @@ def value_and_grad(
         (5.0, array([2., 4.]))
     """
     if function is None:
-        return lambda f: Gradient(f, argnums, has_aux, True, boundscheck)
-    return Gradient(function, argnums, has_aux, True, boundscheck)
+        return lambda f: Gradient(f, argnums, has_aux, True, boundscheck, parallel)
+    return Gradient(function, argnums, has_aux, True, boundscheck, parallel)
 
 
-def jit(function: Callable | None = None, *, boundscheck: bool = True) -> Jitted | Callable[[Callable], Jitted]:
+def jit(
+    function: Callable | None = None, *, boundscheck: bool = True, parallel: bool = False
+) -> Jitted | Callable[[Callable], Jitted]:
     """A function compiled as its gradient would be, without differentiating it.
 
     Args:
-        function, boundscheck: as for `grad`.
+        function, boundscheck, parallel: as for `grad`.
 
     Returns:
         A function of the same arguments and results. `out=` takes arrays for the results, as with `grad`.
@@ -300,5 +324,5 @@ def jit(function: Callable | None = None, *, boundscheck: bool = True) -> Jitted
         array([[1., 1.]])
     """
     if function is None:
-        return lambda f: Jitted(f, boundscheck)
-    return Jitted(function, boundscheck)
+        return lambda f: Jitted(f, boundscheck, parallel)
+    return Jitted(function, boundscheck, parallel)

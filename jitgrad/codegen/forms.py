@@ -26,6 +26,7 @@ ARRAYS = {
     "stop_gradient": "_0",
     "copy": "np.array(_0)",
     "iota": "np.arange(_0)",
+    "thread_count": "1",
 }
 
 # Numbers that stand for lengths stay Python's own.

@@ -26,6 +26,7 @@ from jitgrad.codegen.statements import line_comment
 from jitgrad.ir.function import Function
 from jitgrad.ir.graph import Arg, Block, Const, Node, Value
 from jitgrad.ops.control import error_class, text_of
+from jitgrad.ops.flow import PARALLEL
 
 # What says its numbers itself; compiled code puts no text together.
 _NUMBERED = {"IndexError": "OutOfBounds", "ValueError": "Mismatch"}
@@ -51,7 +52,11 @@ GAMMA = frozenset(("lgamma", "digamma", "zeta"))
 ASK_LONG, ASK_SHORT = 2**4 - 1, 2**20 - 1
 # All that a module may import of the runtime, which no variable and no function of the user's is called.
 IMPORTED = (
-    VECTORISED | set(RUNTIME) | GAMMA | {"apart", "select", "stack_address", "writable", "interrupted", "Interrupted"}
+    VECTORISED
+    | set(RUNTIME)
+    | GAMMA
+    | {"apart", "select", "stack_address", "writable", "interrupted", "Interrupted"}
+    | {"prange", "thread_count"}
 )
 _NARROW = frozenset(np.dtype(t) for t in ("i1", "i2", "i4", "u1", "u2", "u4", "u8"))
 
@@ -214,6 +219,16 @@ class NumbaWriter(RegionWriter):
 
     def _axis_length(self, node, args, axis):
         return fill(f"_0.shape[{axis}]", *args)
+
+    def _thread_count(self, node, args):
+        self.imports.add("from jitgrad.runtime.scalars import thread_count")
+        return call("thread_count")
+
+    def numbers(self, node: Node, count: ast.expr) -> ast.expr:
+        if not node.attrs.get(PARALLEL):
+            return super().numbers(node, count)
+        self.imports.add("from numba import prange")
+        return call("prange", count)
 
     def _stack_address(self, node, args):
         self.imports.add("from jitgrad.runtime.scalars import stack_address")

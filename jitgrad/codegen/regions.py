@@ -37,7 +37,11 @@ class RegionWriter(CallWriter):
         body = self._body(region, node)
         self.namer.release(self.names[index])
         self._leave(node)
-        return [*start, ast.For(ast.Name(self.names[index], ast.Store()), call("range", count), body, [])]
+        return [*start, ast.For(ast.Name(self.names[index], ast.Store()), self.numbers(node, count), body, [])]
+
+    def numbers(self, node: Node, count: ast.expr) -> ast.expr:
+        """What a loop runs over."""
+        return call("range", count)
 
     def _while(self, node: Node) -> list[ast.stmt]:
         test, region = node.regions

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
+from numba.np.ufunc.parallel import _launch_threads
 
 from jitgrad.compile import cache as disk
 from jitgrad.compile.lowering import Compiler
@@ -120,8 +121,12 @@ class Compiled:
         suffix = module.__name__[-16:]
         for name, function in _functions(module).items():
             if name != entry:  # inlined or linked into the entry, and cached as part of it
-                inner = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy"}
-                setattr(module, name, numba.njit(_renamed(function, suffix), **inner, **options))
+                inner = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy", **options}
+                if "prange" in function.__code__.co_names:  # the loop over threads, which only calls what they do
+                    _launch_threads()  # also if the code comes from the cache
+                    inner["parallel"] = True
+                    inner.pop("pipeline_class", None)
+                setattr(module, name, numba.njit(_renamed(function, suffix), **inner))
         function = _renamed(getattr(module, entry), suffix)
         options = {"error_model": "numpy", "nogil": True, **options}
         self.dispatcher = _cached(function, options) if cache else None

@@ -21,6 +21,8 @@ class Function:
             as. A caller that reads the array later passes a copy.
         includes: a function whose results are its first, computed of its first arguments.
         loc: where it is defined.
+        threaded: it is no function of the user's, but a part of the program that runs on threads. It never calls
+            itself.
         variants: what has been made of it, by what and for what: each is made once, and so may call itself.
     """
 
@@ -29,6 +31,7 @@ class Function:
     updates: dict[int, int] = field(default_factory=dict)
     includes: Function | None = None
     loc: Loc = UNKNOWN
+    threaded: bool = False
     variants: dict[object, object] = field(default_factory=dict)
 
     def __repr__(self) -> str:

@@ -1,7 +1,8 @@
 """Lowering of calls, and of the functions that are called.
 
 Each function takes one number more, the address of the stack where the program began. A recursion that goes too deep
-raises before the stack ends, where the process would die.
+raises before the stack ends, where the process would die. What runs on a thread has that thread's stack, and begins
+anew.
 """
 
 from __future__ import annotations
@@ -24,16 +25,23 @@ from jitgrad.ops.symbolic import Expr, as_arg, current
 LARGEST = 4 << 20  # bytes of the stack: half of what a thread has, if nobody has changed that
 
 
+@lowers("thread_count")
+def _thread_count(self: Lowering, node: Node) -> None:
+    self.set_scalar(node.out, current().emit(node.op, (), {}))
+
+
 @lowers("call")
 def _call(self: Lowering, node: Node) -> None:
     function = _lowered(self, callee(node))
-    stack = current().emit(stack_address, (), {}).value if self.stack is None else self.stack
     args = given(self, node.args)
+    stack = ()
+    if not function.threaded:
+        stack = (current().emit(stack_address, (), {}).value if self.stack is None else self.stack,)
     outs = {o: Value(Type(o.type.dtype), o.name) for o in node.outs if not o.type.shape}
     for old, new in outs.items():
         self.set_scalar(old, Expr(new))
     outs |= {o: Value(self.type(o.type), o.name) for o in node.outs if o.type.shape}
-    add_call(function, (stack, *args), tuple(outs[o] for o in node.outs))
+    add_call(function, (*stack, *args), tuple(outs[o] for o in node.outs))
     sources = {result: args[k] for k, result in callee(node).updates.items()}
     for j, out in enumerate(node.outs):
         if out.type.shape:
@@ -45,9 +53,15 @@ def _lowered(self: Lowering, function: Function) -> Function:
     """The function over elements and buffers; each is made once, and so calls itself."""
     if function in self.functions:
         return self.functions[function]
+    inner = Lowering(function.block, self.functions, function.updates)
+    if function.threaded:
+        new = self.functions[function] = Function(
+            function.name, updates=function.updates, loc=function.loc, threaded=True
+        )
+        new.block = inner.run()
+        return new
     updates = {k + 1: j for k, j in function.updates.items()}
     new = self.functions[function] = Function(function.name, updates=updates, loc=function.loc)
-    inner = Lowering(function.block, self.functions, function.updates)
     inner.stack = Value(Type(INT64), "stack")
     block = inner.run(lambda: _check_stack(inner.stack, function))
     block.params = (inner.stack, *block.params)

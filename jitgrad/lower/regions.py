@@ -11,7 +11,7 @@ from jitgrad.ir.graph import Arg, Block, Node, Value
 from jitgrad.ir.types import INT64, Type
 from jitgrad.lower.lazy import cast
 from jitgrad.lower.lowering import Lowering, lowers
-from jitgrad.ops.flow import if_
+from jitgrad.ops.flow import PARALLEL, if_
 from jitgrad.ops.inplace import Scope, roots_after
 from jitgrad.ops.symbolic import Builder, Expr, as_arg, building, current
 
@@ -68,7 +68,8 @@ def _region(self: Lowering, region: Block, params: tuple[Value, ...], repeats: b
 
 def _finish(self: Lowering, node: Node, args: tuple[Arg, ...], regions: tuple[Block, ...]) -> None:
     outs = _carry(self, node.outs)
-    lowered = Node(node.op, args, outs, {}, regions, node.loc)
+    attrs = {PARALLEL: True} if node.attrs.get(PARALLEL) else {}
+    lowered = Node(node.op, args, outs, attrs, regions, node.loc)
     current().append(lowered)
     roots = roots_after(lowered, self.sharing.destroyed(node) if node.op is not if_ else (), self.roots)
     for old, new in zip(node.outs, outs, strict=True):

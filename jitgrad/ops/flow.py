@@ -31,6 +31,7 @@ call_ = Op("call")
 
 UNBOUNDED = Const.of(-1)
 CHUNKED = "chunked"  # the attribute of a `for` that is reversed in chunks, to keep less
+PARALLEL = "parallel"  # that of one whose iterations may run at once
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,21 +7,31 @@ from collections.abc import Mapping
 from jitgrad.ir.function import Function, callee, functions
 from jitgrad.ir.graph import Block, Node
 from jitgrad.passes.copies import make_copies
+from jitgrad.passes.parallel import shared_out
 from jitgrad.passes.pipeline import FINISH, SIMPLIFY, Passes, run
 
 _SIMPLE = "simplified"
 
 
-def optimise(block: Block) -> Block:
+def optimise(block: Block, parallel: bool = False) -> Block:
     """The program after all passes; the same results, with less work.
 
     The functions that it calls may be called by others, too: it gets functions of its own.
+
+    Args:
+        block: any program.
+        parallel: share out its loops among threads.
     """
     block = run(SIMPLIFY, block)
     own = {f: Function(f.name, updates=f.updates, loc=f.loc) for f in functions(block)}
     for function, new in own.items():
         new.block = calling(run(_finish(function), simplified(function)), own)
-    return calling(run(FINISH, block), own)
+    if not parallel:
+        return calling(run(FINISH, block), own)
+    block, parts = shared_out(run([step for step in FINISH if step[0] is not make_copies], block))
+    for part in parts:
+        part.block = make_copies(calling(part.block, own | {p: p for p in parts}), part)
+    return make_copies(calling(block, own | {p: p for p in parts}))
 
 
 def _finish(function: Function) -> Passes:

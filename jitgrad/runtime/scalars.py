@@ -96,6 +96,18 @@ def stack_address(typingctx):
 
 
 @intrinsic
+def thread_count(typingctx):
+    """How many threads loops are shared out among. By Numba's own function, code that asks can't be cached."""
+
+    def codegen(context, builder, signature, args):
+        kind = ir.FunctionType(ir.IntType(types.intp.bitwidth), [])
+        count = builder.call(cgutils.get_or_insert_function(builder.module, kind, "get_num_threads"), [])
+        return context.cast(builder, count, types.intp, types.int64)
+
+    return types.int64(), codegen
+
+
+@intrinsic
 def writable(typingctx, x):
     """The same array, of the type that arrays have which may be written to: for a function that has one type only."""
     if not isinstance(x, types.Array):
