@@ -64,6 +64,7 @@ STEPS = {
     "minimum": np.minimum,
     "select": lambda condition, a, b: a if condition else b,
     "stack_address": lambda: 0,
+    "thread_count": lambda: 3,
     "writable": lambda x: x,
     "interrupted": lambda: False,
 }
@@ -71,7 +72,7 @@ STEPS = {
 
 def space_of(text: str) -> dict:
     """The names that the text of a module imports, by what runs in plain Python."""
-    space: dict = {"np": Numpy(), "math": math}
+    space: dict = {"np": Numpy(), "math": math, "prange": range}
     for module, name in re.findall(r"^from jitgrad\.runtime\.(\w+) import (\w+)$", text, re.MULTILINE):
         if name in STEPS:
             space[name] = STEPS[name]

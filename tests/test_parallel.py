@@ -1,0 +1,128 @@
+"""Loops shared out among threads: the same numbers, the same bits for the same number of threads, no race."""
+
+import subprocess
+import sys
+
+import numba
+import numpy as np
+import pytest
+from lowered import lowered
+
+from jitgrad import grad, jit, value_and_grad
+from jitgrad.api.transforms import Gradient
+from jitgrad.testing.arrays import run_arrays
+
+RNG = np.random.default_rng(8)
+X, Y = RNG.normal(size=(11, 3)), RNG.normal(size=11)
+
+
+def likelihood(w, x, y):
+    """Sums of numbers and arrays, with scratch in each iteration."""
+    total = 0.0
+    for i in range(x.shape[0]):
+        scores = np.empty(x.shape[1])
+        for j in range(x.shape[1]):
+            scores[j] = x[i, j] * w[j]
+        total += np.log1p(np.exp(-y[i] * np.sum(scores)))
+    return total
+
+
+def rows(w, x, y):
+    """Each iteration fills a row."""
+    out = np.empty(x.shape)
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            out[i, j] = np.sin(w[j] * x[i, j]) * y[i]
+    return np.sum(out * out)
+
+
+def recurrence(w, x, y):
+    """Each iteration needs the last: one thread."""
+    state = 0.0
+    for i in range(x.shape[0]):
+        state = np.tanh(state + x[i, 0] * w[0])
+    return state + np.sum(w)
+
+
+def neighbours(w, x, y):
+    """Iterations write to what others read: one thread."""
+    out = y.copy()
+    for i in range(1, y.size):
+        out[i] = out[i] + out[i - 1] * w[0]
+    return np.sum(out)
+
+
+FUNCTIONS = [likelihood, rows, recurrence, neighbours]
+W = np.array([0.3, -1.2, 0.7])
+
+
+def threaded(f, *args):
+    return "_on_threads(" in f.source(*args, form="numba")
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
+def test_forms_agree(function):
+    engine = Gradient(function, (0, 1, 2), has_aux=False, with_value=True, parallel=True)
+    flat = engine.flatten((W, X, Y), {})
+    value, bars = run_arrays(engine, flat, (1.0,))
+    assert value == pytest.approx(function(W, X, Y), rel=1e-12)
+    plain = Gradient(function, (0, 1, 2), has_aux=False, with_value=True)
+    _, wanted = run_arrays(plain, plain.flatten((W, X, Y), {}), (1.0,))
+    with lowered():
+        _, low = run_arrays(engine, flat, (1.0,))
+    for a, b, c in zip(bars, wanted, low, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(c, b, rtol=1e-12, atol=1e-12)
+
+
+def test_compiled():
+    f = value_and_grad(likelihood, argnums=(0, 1), parallel=True)
+    value, bars = f(W, X, Y)
+    wanted_value, wanted = value_and_grad(likelihood, argnums=(0, 1))(W, X, Y)
+    assert value == pytest.approx(wanted_value, rel=1e-13)
+    for a, b in zip(bars, wanted, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12)
+    for n in (0, 1, 2):
+        np.testing.assert_allclose(f(W, X[:n], Y[:n])[1][1], grad(likelihood, argnums=1)(W, X[:n], Y[:n]))
+
+
+def test_the_same_bits():
+    x, y = RNG.normal(size=(1000, 3)), RNG.normal(size=1000)
+    f = grad(likelihood, parallel=True)
+    before = numba.get_num_threads()
+    try:
+        for threads in range(1, numba.config.NUMBA_NUM_THREADS + 1):
+            numba.set_num_threads(threads)
+            assert len({f(W, x, y).tobytes() for _ in range(20)}) == 1
+    finally:
+        numba.set_num_threads(before)
+
+
+def test_what_is_shared_out():
+    assert threaded(grad(likelihood, parallel=True), W, X, Y)
+    assert threaded(jit(rows, parallel=True), W, X, Y)
+    assert not threaded(grad(likelihood), W, X, Y)
+    assert not threaded(jit(recurrence, parallel=True), W, X, Y)
+    assert not threaded(jit(neighbours, parallel=True), W, X, Y)
+
+
+def test_from_the_cache(tmp_path):
+    """Code that is loaded from the disk finds its threads."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import numpy as np\n"
+        "from jitgrad import grad\n"
+        "def f(w, x):\n"
+        "    total = 0.0\n"
+        "    for i in range(x.size):\n"
+        "        total += np.exp(-w * x[i])\n"
+        "    return total\n"
+        "g = grad(f, parallel=True)\n"
+        "print(g(0.5, np.arange(10.0)), g.stats().cache_hits if hasattr(g, 'stats') else '')\n"
+    )
+    results = [
+        subprocess.run([sys.executable, program], capture_output=True, text=True, check=True).stdout for _ in range(2)
+    ]
+    x = np.arange(10.0)
+    for text in results:
+        assert float(text.split()[0]) == pytest.approx(-np.sum(x * np.exp(-0.5 * x)))
