@@ -28,7 +28,7 @@ def assembly(function, *arguments):
 def packed(code):
     """The instructions on whole registers, without what tells float64 from float32."""
     return {
-        name.removesuffix("pd").removesuffix("ps") for name in re.findall(r"^\s*(v\w+)\s.*%ymm", code, re.MULTILINE)
+        name.removesuffix("pd").removesuffix("ps") for name in re.findall(r"^\s*(v\w+)\s.*%[yz]mm", code, re.MULTILINE)
     }
 
 
@@ -70,8 +70,7 @@ def test_elementary_operations(dtype):
 def test_functions_in_a_gradient(dtype):
     code = assembly(slopes, np.ones(9, dtype))
     assert any(name.startswith("vfmadd") for name in packed(code))
-    width = 4 if dtype == np.float64 else 8
-    assert f"jitgrad.rare.sin.{dtype.__name__}.{width}" in code
+    assert re.search(rf"jitgrad\.rare\.sin\.{dtype.__name__}\.\d", code)
     assert not re.search(r"\$(sin|cos)\b", code)
 
 

@@ -218,7 +218,7 @@ def assert_vectorised(loop, signature):
     """Packed arithmetic, and no function of the C library called for single numbers."""
     loop.compile(signature)
     code = code_of(loop, signature)
-    assert len(re.findall(r"^\s*v(?:f[n]?m\w+|add|sub|mul)p[sd]\s.*%ymm", code, re.MULTILINE)) >= 4
+    assert len(re.findall(r"^\s*v(?:f[n]?m\w+|add|sub|mul)p[sd]\s.*%[yz]mm", code, re.MULTILINE)) >= 4
     symbols = set(re.findall(r"(?:\$|call\w*\s+)([A-Za-z_][\w.]*)", code))
     assert not {s for s in symbols if not s.startswith(("_ZN", "jitgrad.rare.", "NRT_"))}
 
