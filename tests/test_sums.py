@@ -249,3 +249,30 @@ def test_sums_in_an_element(function, count):
     x = np.linspace(0.1, 1.1, 9)
     assert steps(function, x) == count
     assert np.allclose(jit(function)(x), function(x), rtol=1e-14)
+
+
+def decay(x):
+    h = 0.5
+    for i in range(x.shape[0]):
+        h = np.exp(-h * x[i]) ** 1.5
+    return h
+
+
+def softened(x):
+    total = 0.0
+    for i in range(x.shape[0]):
+        if x[i] > 0:
+            total += np.exp(x[i]) ** 1.5
+    return np.log(total)
+
+
+def test_single_numbers_get_functions_of_the_library():
+    x = np.random.default_rng(0).uniform(0.1, 1, size=37)
+    for dtype in (np.float64, np.float32):
+        waiting, lanes = (jit(f).source(x.astype(dtype), form="numba") for f in (decay, softened))
+        assert re.search(r"np\.exp\(.*\) \*\* ", waiting)
+        assert "power(exp(" in lanes
+        assert "np.log(" in lanes
+        for function in (decay, softened):
+            assert jit(function)(x.astype(dtype)) == pytest.approx(function(x), rel=10 * float(np.finfo(dtype).eps))
+    check_grads(decay, (x,), order=1)

@@ -230,6 +230,9 @@ class NumbaWriter(RegionWriter):
         self.imports.add("from numba import prange")
         return call("prange", count)
 
+    def _library(self, node, args, function):
+        return fill(OPERATORS["power"], *args) if function == "power" else call(f"np.{function}", *args)
+
     def _stack_address(self, node, args):
         self.imports.add("from jitgrad.runtime.scalars import stack_address")
         return call("stack_address")

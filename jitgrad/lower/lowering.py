@@ -18,6 +18,7 @@ from jitgrad.ir.types import Type
 from jitgrad.lower.allocations import allocated_once
 from jitgrad.lower.fills import filled_on_the_way
 from jitgrad.lower.join import joined
+from jitgrad.lower.lanes import from_library
 from jitgrad.lower.lazy import Lazy, all_reads, allocate, element, in_memory, length, write_all
 from jitgrad.lower.plan import buffers, is_lazy
 from jitgrad.lower.scalars import scalar
@@ -88,7 +89,7 @@ class Lowering:
             self.visit_block(self.block)
             results = self.results()
         block = Block(self.block.params, builder.nodes, results, self.block.name, self.block.notes)
-        block = in_any_order(allocated_once(in_place(joined(filled_on_the_way(block)))))
+        block = in_any_order(from_library(allocated_once(in_place(joined(filled_on_the_way(block))))))
         if verify.ENABLED:
             check_writes(block, "lower")
         return block

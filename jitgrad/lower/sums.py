@@ -57,7 +57,7 @@ def _steps(block: Block) -> dict[Node, dict[Passed, Op]]:
                 met += _to_an_element(body, param, body.results[k], sums)
             elif sums.end_of(param, body, passed) == k:
                 met += passed
-            elif _waits(body.results[k], param, body):
+            elif waits(body.results[k], param, body):
                 step = serial_step
         lanes = step is sum_step and not any(node.op in (for_, while_) for node in body.walk())
         for passed in met:
@@ -89,7 +89,7 @@ def _to_an_element(body: Block, param: Value, result: Arg, sums: Sums) -> list[P
     return found if len(sums.uses[value]) == 1 else []
 
 
-def _waits(result: Arg, param: Value, body: Block) -> bool:
+def waits(result: Arg, param: Value, body: Block) -> bool:
     """Whether the result is computed from the parameter, and isn't the extremum of it and another number."""
     reached: set[Arg] = {param}
     for node in body.nodes:

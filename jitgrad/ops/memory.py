@@ -33,6 +33,9 @@ product_step = Op("product_step", lambda args: Type(args[0].type.dtype))
 # the step of a sum in a loop that doesn't vectorise: never fused with a product.
 serial_step = Op("serial_step", lambda args: Type(args[0].type.dtype))
 
+# library(*args, function=): a function of the C library, for single numbers.
+library = Op("library", lambda args, function: Type(args[0].type.dtype))
+
 # stack_address(): where the stack of the running function is.
 stack_address = Op("stack_address", lambda args: Type(INT64))
 
