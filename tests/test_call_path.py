@@ -38,7 +38,14 @@ def add(a, b):
     return a * b + np.sin(a)
 
 
+def named(x, *, scale, shift=0.0):
+    return np.sum(scale * x + shift)
+
+
 CALLS = {
+    "by name": lambda: (grad(named), (X,), {"shift": 1.0, "scale": X}),
+    "positional by name": lambda: (grad(add), (), {"b": X, "a": X}),
+    "no array for the result": lambda: (grad(add), (X, X), {"out": None}),
     "grad": lambda: (grad(loss), ({"w": X, "b": 1.0}, X), {}),
     "head": lambda: (grad(add), (X, X), {"head": X[::-1]}),
     "numbers": lambda: (grad(add), (1.0, 2), {"head": 2.0}),
@@ -60,6 +67,12 @@ def test_a_second_call_is_not_looked_at_closely(name, monkeypatch):
     second = function(*args, **kwargs)
     if name != "vjp":
         check_same(first, second)
+
+
+def test_parameters_that_share_a_name_are_told_apart():
+    engine = grad(lambda x_0, *x: x_0 * x[0])
+    for _ in range(2):
+        assert engine(2.0, 3.0) == 3.0
 
 
 def check_same(a, b):

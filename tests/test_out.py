@@ -138,6 +138,21 @@ def test_arrays_in_any_layout(make):
         out[:] = 0
 
 
+def test_as_many_arrays_as_one_likes():
+    def squares(params):
+        total = 0.0
+        for key in params:
+            total = total + np.sum(params[key] ** 2)
+        return total
+
+    params = {f"p{k}": np.full(2, float(k)) for k in range(35)}
+    engine, out = grad(squares), {key: np.empty(2) for key in params}
+    for _ in range(2):
+        result = engine(params, out=out)
+        assert all(result[key] is out[key] for key in params)
+        assert all((out[key] == 2 * params[key]).all() for key in params)
+
+
 def test_columns_of_one_array():
     both = jit(lambda x: (x + 1.0, 2.0 * x))
     table = np.zeros((4, 2))

@@ -6,6 +6,7 @@ import functools
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from keyword import iskeyword
 from types import MethodType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -227,22 +228,16 @@ class Engine:
         return None
 
     def parameters(self, flat: Flat) -> list[Parameter]:
-        """The user's function's, for the fast way of calls with these arguments; none for calls with keywords."""
+        """The user's function's, for the fast way of calls like this; none if they can't be told apart by names."""
         from jitgrad.api.caller import Parameter
 
-        if flat.keywords:
+        first_by_name = len(flat.places) - len(flat.keywords)
+        names = [name if name.isidentifier() or k >= first_by_name else f"a{k}" for k, name in enumerate(flat.places)]
+        if len(set(names)) < len(names) or not all(name.isidentifier() and not iskeyword(name) for name in names):
             return []
         return [
-            Parameter(
-                name if name.isidentifier() else f"a{k}",
-                "leaf",
-                structure,
-                [flat.given[j] for j in group],
-                flat.changed,
-            )
-            for k, (name, structure, group) in enumerate(
-                zip(flat.places, flat.structures, flat.groups.values(), strict=True)
-            )
+            Parameter(name, "leaf", s, [flat.given[j] for j in group], flat.changed, by_name=k >= first_by_name)
+            for k, (name, s, group) in enumerate(zip(names, flat.structures, flat.groups.values(), strict=True))
         ]
 
     def values(self, entry: Entry, flat: Flat, extras: tuple) -> list:

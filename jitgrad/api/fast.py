@@ -19,7 +19,7 @@ def miss(*args, **kwargs):
 class Ways:
     """Generated functions, each for calls of one kind; they raise `Miss`, or `TypeError`, for any other.
 
-    A caller tries `last` by itself, for that costs nothing, and then the others.
+    A caller tries `last` by itself, which costs least, and then all of them.
 
     Attributes:
         last: the way of the last call.
@@ -33,12 +33,12 @@ class Ways:
         self.others: tuple[Callable, ...] = ()
 
     def __call__(self, *args, **kwargs) -> object:
-        """The result by one of the other ways, which is the last from now on.
+        """The result by one of the ways, which is the last from now on.
 
         Raises:
             Miss: none fits.
         """
-        for way in self.others:
+        for way in (self.last, *self.others):
             try:
                 result = way(*args, **kwargs)
             except (Miss, TypeError):

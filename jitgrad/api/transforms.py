@@ -85,11 +85,12 @@ class Gradient(Engine):
     def _call(self, args: tuple, kwargs: dict) -> object:
         if is_building():
             return self.__jitgrad_trace__(*args, **kwargs)
+        out = self.take_out(kwargs)
         try:
-            return self.ways(*args, **kwargs)
+            return self.ways(*args, **kwargs) if out is None else self.ways(*args, **kwargs, out=out)
         except Miss:
             pass
-        head, out = kwargs.pop("head", 1.0), self.take_out(kwargs)
+        head = kwargs.pop("head", 1.0)
         flat = self.flatten(args, kwargs)
         request, extras = self._head(flat, head)
         return self.run(flat, request, extras, self._parameters(flat, request, head, extras), out)
@@ -181,11 +182,11 @@ class Jitted(Engine):
     def _call(self, args: tuple, kwargs: dict) -> object:
         if is_building():
             return self.__jitgrad_trace__(*args, **kwargs)
+        out = self.take_out(kwargs)
         try:
-            return self.ways(*args, **kwargs)
+            return self.ways(*args, **kwargs) if out is None else self.ways(*args, **kwargs, out=out)
         except Miss:
             pass
-        out = self.take_out(kwargs)
         flat = self.flatten(args, kwargs)
         return self.run(flat, None, (), self.parameters(flat), out)
 

@@ -62,14 +62,17 @@ def tuple_of(items: list[ast.expr]) -> ast.Tuple:
 
 
 def returned(values: list[ast.expr]) -> ast.Return:
-    """The return of these values: one, or a tuple.
+    """The return of these values: one, or a tuple."""
+    return ast.Return(values[0] if len(values) == 1 else long_tuple(values))
 
-    For a tuple of more than 30 items CPython makes a list first, which Numba refuses; shorter ones are joined.
+
+def long_tuple(values: list[ast.expr]) -> ast.expr:
+    """A tuple of any length.
+
+    For one of more than 30 items CPython makes a list first, which Numba refuses; shorter ones are joined.
     """
-    if len(values) == 1:
-        return ast.Return(values[0])
     parts = [tuple_of(values[k : k + 30]) for k in range(0, max(len(values), 1), 30)]
-    return ast.Return(reduce(lambda a, b: ast.BinOp(a, ast.Add(), b), parts))
+    return reduce(lambda a, b: ast.BinOp(a, ast.Add(), b), parts)
 
 
 def function_def(name: str, params: list[str], body: list[ast.stmt], defaults: tuple = ()) -> ast.FunctionDef:

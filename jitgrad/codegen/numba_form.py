@@ -14,6 +14,7 @@ from jitgrad.codegen.forms import (
     expression,
     fill,
     function_def,
+    long_tuple,
     negated,
     number,
     subscript,
@@ -239,7 +240,7 @@ class NumbaWriter(RegionWriter):
 
     def _apart(self, node, args, outs):
         self.imports.add("from jitgrad.runtime.scalars import apart")
-        return call("apart", tuple_of(args[:outs]), tuple_of(args[outs:]))
+        return call("apart", long_tuple(args[:outs]), long_tuple(args[outs:]))
 
     def _where(self, node, args):
         self.imports.add("from jitgrad.runtime.scalars import select")
