@@ -15,15 +15,10 @@ from jitgrad.ir import verify
 from jitgrad.ir.function import Function
 from jitgrad.ir.graph import Arg, Block, Node, Value
 from jitgrad.ir.types import Type
-from jitgrad.lower.allocations import allocated_once
-from jitgrad.lower.fills import filled_on_the_way
-from jitgrad.lower.join import joined
-from jitgrad.lower.lanes import from_library
 from jitgrad.lower.lazy import Lazy, all_reads, allocate, element, in_memory, length, write_all
+from jitgrad.lower.pipeline import improved
 from jitgrad.lower.plan import buffers, is_lazy
 from jitgrad.lower.scalars import scalar
-from jitgrad.lower.sums import in_any_order
-from jitgrad.lower.takeover import in_place
 from jitgrad.ops.flow import if_
 from jitgrad.ops.inplace import Memory, Scope, check_writes, read_inside
 from jitgrad.ops.memory import view
@@ -89,7 +84,7 @@ class Lowering:
             self.visit_block(self.block)
             results = self.results()
         block = Block(self.block.params, builder.nodes, results, self.block.name, self.block.notes)
-        block = in_any_order(from_library(allocated_once(in_place(joined(filled_on_the_way(block))))))
+        block = improved(block)
         if verify.ENABLED:
             check_writes(block, "lower")
         return block

@@ -1,0 +1,31 @@
+"""What is done to the loops that lowering has made, in this order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from jitgrad.ir.graph import Block
+from jitgrad.lower.allocations import allocated_once
+from jitgrad.lower.fills import filled_on_the_way
+from jitgrad.lower.join import joined
+from jitgrad.lower.lanes import from_library
+from jitgrad.lower.live import of_live_directions
+from jitgrad.lower.sums import in_any_order
+from jitgrad.lower.takeover import in_place
+
+STEPS: list[tuple[Callable[[Block], Block], str]] = [
+    (filled_on_the_way, "what is filled first, and then gone through, is filled while it is gone through"),
+    (joined, "loops that follow each other are one, and what they hand on stays in registers"),
+    (in_place, "an array takes the memory of one that it is computed from"),
+    (of_live_directions, "loops over directions run over those in which something moves"),
+    (allocated_once, "scratch of an iteration is allocated in front of the loop"),
+    (from_library, "where there are no lanes, elementary functions come from the C library"),
+    (in_any_order, "what is added to the sums that loops carry is a step of a reduction"),
+]
+
+
+def improved(block: Block) -> Block:
+    """The lowered block after all of these."""
+    for step, _ in STEPS:
+        block = step(block)
+    return block

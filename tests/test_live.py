@@ -1,0 +1,54 @@
+"""Loops over directions run over those in which something moves."""
+
+import numpy as np
+import pytest
+from lowered import lowered
+
+from jitgrad import jit, jvp
+from jitgrad.api.transforms import Jitted
+from jitgrad.testing.arrays import run_arrays
+
+RNG = np.random.default_rng(9)
+
+
+def bones(angles, points):
+    """Each bone turns by its own angle, and moves all points."""
+    out = np.zeros(points.shape)
+    for b in range(angles.size):
+        turn = np.zeros((2, 2))
+        turn[0, 0], turn[0, 1] = np.cos(angles[b]), -np.sin(angles[b])
+        turn[1, 0], turn[1, 1] = np.sin(angles[b]), np.cos(angles[b])
+        for v in range(points.shape[0]):
+            for i in range(2):
+                out[v, i] += (turn[i, 0] * points[v, 0] + turn[i, 1] * points[v, 1]) / (1.0 + b)
+    return out.ravel()
+
+
+def jacobian(angles, points, directions):
+    columns = np.empty((points.size, directions.shape[0]))
+    for k in range(directions.shape[0]):
+        _, columns[:, k] = jvp(lambda a: bones(a, points), (angles,), (directions[k],))
+    return columns
+
+
+@pytest.mark.parametrize("directions", ["each", "none", "mixed", "last"])
+def test_the_same_numbers(directions):
+    n = 5
+    angles, points = RNG.normal(size=n), RNG.normal(size=(4, 2))
+    along = {"each": np.eye(n), "none": np.zeros((3, n)), "mixed": RNG.normal(size=(40, n)), "last": np.eye(n)[::-1]}
+    along = along[directions]
+    engine = Jitted(jacobian)
+    flat = engine.flatten((angles, points, along), {})
+    wanted = run_arrays(engine, flat, ())
+    with lowered():
+        found = run_arrays(engine, flat, ())
+    np.testing.assert_allclose(found, wanted, atol=1e-14)
+    step = 1e-6
+    ends = [[bones(angles + h * d, points) for d in along] for h in (step, -step)]
+    np.testing.assert_allclose(wanted, (np.array(ends[0]) - np.array(ends[1])).T / (2 * step), atol=1e-8)
+
+
+def test_directions_are_looked_at_in_front():
+    text = jit(jacobian).source(np.ones(3), np.ones((4, 2)), np.eye(3), form="numba")
+    look = text.index("!= 0.0")
+    assert text.index("for v in range", look) > look
