@@ -21,7 +21,7 @@ def bones(angles, points):
         for v in range(points.shape[0]):
             for i in range(2):
                 out[v, i] += (turn[i, 0] * points[v, 0] + turn[i, 1] * points[v, 1]) / (1.0 + b)
-    return out.ravel()
+    return np.sin(out).ravel()
 
 
 def jacobian(angles, points, directions):
