@@ -24,6 +24,7 @@ from jitgrad.codegen.outline import LONG, Outlined, nests, outline
 from jitgrad.codegen.pretty import comment
 from jitgrad.codegen.regions import RegionWriter
 from jitgrad.codegen.statements import line_comment
+from jitgrad.codegen.whole import known_lengths, whole
 from jitgrad.ir.function import Function
 from jitgrad.ir.graph import Arg, Block, Const, Node, Value
 from jitgrad.ops.control import error_class, text_of
@@ -57,7 +58,7 @@ IMPORTED = (
     | set(RUNTIME)
     | GAMMA
     | {"apart", "select", "stack_address", "writable", "interrupted", "Interrupted"}
-    | {"prange", "thread_count"}
+    | {"prange", "thread_count", "clear", "copy_into"}
 )
 _NARROW = frozenset(np.dtype(t) for t in ("i1", "i2", "i4", "u1", "u2", "u4", "u8"))
 
@@ -75,6 +76,7 @@ class NumbaWriter(RegionWriter):
     ):
         super().__init__(block, conventions, comments)
         self.namer.taken |= IMPORTED
+        self.lengths = known_lengths(block)
         self.outlined: dict[Node, tuple[str, Outlined]] = {}
 
     def outline(self) -> None:
@@ -82,7 +84,7 @@ class NumbaWriter(RegionWriter):
         if len(nests(self.block)) < LONG:
             return
         groups: dict[str, list[tuple[Node, Outlined, NumbaWriter, list[ast.stmt]]]] = {}
-        for node in nests(self.block):
+        for node in (n for n in nests(self.block) if whole(n, self.lengths) is None):
             cut = outline(node)
             writer = NumbaWriter(cut.block, comments=False)
             params = [writer.name(p) for p in cut.block.params]
@@ -147,6 +149,18 @@ class NumbaWriter(RegionWriter):
         return super().statement(node) if method is None else method(node)
 
     # Statements.
+    def _write_for(self, node: Node) -> list[ast.stmt]:
+        moves = whole(node, self.lengths)
+        if moves is None:
+            return self._for(node)
+        out: list[ast.stmt] = []
+        for slot, source in moves:
+            name = self.take_over(node.args[slot + 1], node.outs[slot])
+            function = "clear" if source is None else "copy_into"
+            self.imports.add(f"from jitgrad.runtime.scalars import {function}")
+            out.append(ast.Expr(call(function, name, *([] if source is None else [self.arg(source, node)]))))
+        return out
+
     def _write_check(self, node: Node) -> list[ast.stmt]:
         ok, *sizes = (self.arg(a, node) for a in node.args)
         message, where = node.attrs["message"], node.attrs["where"]

@@ -149,3 +149,34 @@ def _separate(builder, a: tuple, b: tuple):
     before, after = builder.icmp_unsigned("<=", a[1], b[0]), builder.icmp_unsigned("<=", b[1], a[0])
     empty = builder.or_(builder.icmp_unsigned("==", *a), builder.icmp_unsigned("==", *b))
     return builder.or_(empty, builder.or_(before, after))
+
+
+@intrinsic
+def clear(typingctx, x):
+    """Zeros in all of a contiguous array."""
+    if not (isinstance(x, types.Array) and x.layout == "C" and x.mutable):
+        return None
+
+    def codegen(context, builder, signature, args):
+        array = context.make_array(x)(context, builder, args[0])
+        size = builder.mul(array.nitems, array.itemsize)
+        cgutils.memset(builder, array.data, size, 0)
+        return context.get_dummy_value()
+
+    return types.void(x), codegen
+
+
+@intrinsic
+def copy_into(typingctx, x, source):
+    """All elements of a contiguous array in one of the same shape; the two may be one."""
+    if not all(isinstance(t, types.Array) and t.layout == "C" for t in (x, source)):
+        return None
+    if x.dtype != source.dtype or x.ndim != source.ndim or not x.mutable:
+        return None
+
+    def codegen(context, builder, signature, args):
+        to, array = (context.make_array(t)(context, builder, a) for t, a in zip(signature.args, args, strict=True))
+        cgutils.raw_memmove(builder, to.data, array.data, array.nitems, array.itemsize)
+        return context.get_dummy_value()
+
+    return types.void(x, source), codegen
