@@ -68,6 +68,7 @@ SECTIONS = {
     "scale": Section("Scale", "From a thousand elements on.", quick=("--quick",), draw=pictures.scale),
     "memory": Section("Memory", "What a gradient allocates as its problem grows.", numbers=False, table=False),
     "vector_math": Section("Elementary functions", "In loops, by the element.", numbers=False, table=False),
+    "reductions": Section("Reductions", "Against NumPy's, by the element.", numbers=False, table=False),
 }
 
 

@@ -1,9 +1,10 @@
 """Nanoseconds an element of each vector-math kernel, against NumPy or SciPy, and plain Numba.
 
-    python benchmarks/vector_math.py [--dtype float32] [--compile] [name ...]
+    python -m benchmarks.vector_math [--dtype float32] [--compile] [name ...]
 
-With --compile: milliseconds that a kernel adds to the compilation of the loop that calls it, in a fresh
-process, once with an empty Numba cache and once with the kernel in it.
+The three take turns; of each the least time counts, and of the ratios the median. With --compile: milliseconds that a
+kernel adds to the compilation of the loop that calls it, in a fresh process, once with an empty Numba cache and once
+with the kernel in it.
 """
 
 import argparse
@@ -13,11 +14,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 
 import numpy as np
 import scipy.special
 from numba import njit
 
+from benchmarks import timing
+from benchmarks.machine import header
 from jitgrad.runtime.vecmath import KERNELS
 
 SIZE = 10_000
@@ -62,38 +66,26 @@ def kernel_loop(name):
     return loop_of(name, "kernel(x, y)" if name in BINARY else "kernel(x)", {"kernel": KERNELS[name]})
 
 
-def best(run, repeats=9, inner=20):
-    """Nanoseconds an element, the best of several runs."""
-    run()
-    shortest = float("inf")
-    for _ in range(repeats):
-        start = time.perf_counter()
-        for _ in range(inner):
-            run()
-        shortest = min(shortest, time.perf_counter() - start)
-    return shortest / inner / SIZE * 1e9
-
-
 def speed(names, dtype):
     """Print the table of speeds."""
-    print(f"{'':10}{'kernel':>8}{'NumPy':>8}{'Numba':>8}   ns an element, {SIZE} {dtype} elements")
+    print(f"\n{'':10}{'kernel':>8}{'NumPy':>8}{'Numba':>8}   ns an element, {SIZE} {dtype} elements; and ratios")
     rng = np.random.default_rng(0)
     for name in names:
         arguments = [rng.uniform(*INTERVALS.get(name, (-5, 5)), SIZE).astype(dtype)]
         if name in BINARY:
             arguments.append(rng.uniform(-3, 3, SIZE).astype(dtype))
         out = np.empty_like(arguments[0])
-        ufunc, expression = ELSEWHERE.get(name) or (
-            getattr(np, name),
-            f"np.{name}({'x, y' if name in BINARY else 'x'})",
-        )
-        ours, plain = kernel_loop(name), loop_of(name, expression)
-        columns = [
-            best(lambda f=ours, a=arguments, o=out: f(*a, o)),
-            best(lambda f=ufunc, a=arguments, o=out: f(*a, out=o)),
-            best(lambda f=plain, a=arguments, o=out: f(*a, o)),
-        ]
-        print(f"{name:10}" + "".join(f"{c:8.2f}" for c in columns), flush=True)
+        operands = "x, y" if name in BINARY else "x"
+        ufunc, expression = ELSEWHERE.get(name) or (getattr(np, name), f"np.{name}({operands})")
+        runs = {
+            "kernel": partial(kernel_loop(name), *arguments, out),
+            "NumPy": partial(ufunc, *arguments, out=out),
+            "Numba": partial(loop_of(name, expression), *arguments, out),
+        }
+        taken = timing.samples(runs, 1e-3, 25)
+        times = "".join(f"{min(s) / SIZE * 1e9:8.2f}" for s in taken.values())
+        ratios = "".join(f"{timing.ratio(taken[other], taken['kernel']):8.1f}" for other in ("NumPy", "Numba"))
+        print(f"{name:10}{times}{ratios}", flush=True)
 
 
 def compile_seconds(name):
@@ -116,7 +108,7 @@ def compile_cost(names):
     for name in names:
         with tempfile.TemporaryDirectory() as cache:
             environment = os.environ | {"NUMBA_CACHE_DIR": cache}
-            command = [sys.executable, __file__, "--compile-one", name]
+            command = [sys.executable, "-m", "benchmarks.vector_math", "--compile-one", name]
             outputs = [
                 subprocess.run(command, env=environment, check=True, capture_output=True).stdout for _ in range(4)
             ]
@@ -127,7 +119,7 @@ def compile_cost(names):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*")
-    parser.add_argument("--dtype", default="float64", choices=["float64", "float32"])
+    parser.add_argument("--dtype", nargs="*", default=["float64", "float32"], choices=["float64", "float32"])
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--compile-one", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -137,7 +129,9 @@ def main():
     elif options.compile:
         compile_cost(names)
     else:
-        speed(names, options.dtype)
+        print(header())
+        for dtype in options.dtype:
+            speed(names, dtype)
 
 
 if __name__ == "__main__":
