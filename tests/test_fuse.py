@@ -410,7 +410,9 @@ def test_the_order_of_the_users_own_sums():
 @pytest.mark.parametrize(
     "body",
     [
-        lambda x, i, h, k: (put(h, i, at(x, i)), k),  # the last write stands
+        lambda x, i, h, k: (put(h, 0, at(x, i)), k),  # the last write stands
+        lambda x, i, h, k: (put(h, i, at(h, 0)), k),  # what has been written is read
+        lambda x, i, h, k: (put(h, x.shape[0] - 1 - i, at(h, i)), k),
         lambda x, i, h, k: (added(h, i, at(h, 0)), k),  # what has been added is read
         lambda x, i, h, k: (added(h, i, k), k + at(x, i)),
         lambda x, i, h, k: (added(h, i, at(x, i)), at(x, i) - k),  # changes its sign
@@ -440,6 +442,24 @@ def test_sums_by_way_of_branches_and_loops():
             return h, t - at(x, i)
 
         return reversed_loop(x.shape[0], (np.zeros_like(x), ZERO), body)
+
+    block = program(f, X)
+    up = verify(count_up(block))
+    same(block, up, (X,))
+    assert up.nodes[-1].regions[0].params[0] is not block.nodes[-1].regions[0].params[0]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        lambda x, i, h, s: (put(h, i, at(x, i) - at(h, i)), s + at(h, i)),
+        lambda x, i, h, s: (added(put(h, i, at(x, i)), i, at(x, i)), s),
+        lambda x, i, h, s: (branch(at(x, i) > 0, lambda: (put(h, i, at(x, i)),), lambda: (h,))[0], s - at(x, i)),
+    ],
+)
+def test_each_iteration_has_an_element_of_its_own(body):
+    def f(x):
+        return reversed_loop(x.shape[0], (np.zeros_like(x), ZERO), lambda i, _, h, s: body(x, i, h, s))
 
     block = program(f, X)
     up = verify(count_up(block))

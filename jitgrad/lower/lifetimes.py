@@ -11,20 +11,24 @@ from jitgrad.ops.memory import empty
 
 
 class Lifetimes:
-    """The buffers that the nodes of a lowered block make, each named by what `empty` gives.
+    """The buffers that the nodes of a lowered block make, each named by what `empty` gives; and those that it owns.
 
     Attributes:
         last: the last version of each.
         end: the number of the last node that reads any version of it; results are read after all nodes.
-        shared: those of which it is not certain that they have one name at a time.
+        shared: those that may have two names at a time, and from which node on.
     """
 
-    def __init__(self, block: Block):
+    def __init__(self, block: Block, owned: Iterable[Value] = ()):
         self._base: dict[Arg, Value] = {}
         self.last: dict[Value, Value] = {}
         self.end: dict[Value, int] = {}
-        self.shared: set[Value] = set()
+        self.shared: dict[Value, int] = {}
+        self._at = -1
+        for param in owned:
+            self._begin(param, -1)
         for k, node in enumerate(block.nodes):
+            self._at = k
             self._read(used(node), k)
             self._add(node, k)
         self._read(block.results, len(block.nodes))
@@ -33,19 +37,22 @@ class Lifetimes:
         """The buffer that an array is in, if the block has made it."""
         return self._base.get(array)
 
-    def is_over(self, array: Value, k: int) -> bool:
-        """Whether the k-th node is the last to read the buffer that an array is in, by its last name."""
+    def is_over(self, array: Arg, k: int, handed_on: bool = False) -> bool:
+        """Whether the k-th node is the last to read the buffer that an array is in, by its last name.
+
+        If it is `handed_on`, what the node makes may be in that buffer.
+        """
         base = self._base.get(array)
-        alone = base is not None and base not in self.shared
-        return alone and self.end[base] == k and self.last[base] is array
+        if base is None or self.end[base] != k or self.last[base] is not array:
+            return False
+        return base not in self.shared or (handed_on and self.shared[base] == k)
 
     def _read(self, values: Iterable[Arg], k: int) -> None:
         self.end.update((self._base[v], k) for v in values if v in self._base)
 
     def _add(self, node: Node, k: int) -> None:
         if node.op is empty:
-            self._base[node.out] = self.last[node.out] = node.out
-            self.end[node.out] = k
+            self._begin(node.out, k)
         elif node.op.name in WRITES:
             self._follow(node.args[0], node.out)
         elif node.regions:
@@ -53,17 +60,23 @@ class Lifetimes:
         elif any(o.type.shape for o in node.outs):
             self._share(node.args)
 
+    def _begin(self, buffer: Value, k: int) -> None:
+        self._base[buffer] = self.last[buffer] = buffer
+        self.end[buffer] = k
+
     def _follow(self, version: Arg, following: Value) -> None:
         """Note that a buffer goes by another name from now on."""
         base = self._base.get(version)
         if base is not None:
             if self.last[base] is not version:
-                self.shared.add(base)
+                self.shared.setdefault(base, self._at)
             self._base[following] = base
             self.last[base] = following
 
     def _share(self, values: Iterable[Arg]) -> None:
-        self.shared.update(self._base[v] for v in values if v in self._base)
+        for value in values:
+            if value in self._base:
+                self.shared.setdefault(self._base[value], self._at)
 
     def _add_regions(self, node: Node) -> None:
         written = dict.fromkeys(v for region in node.regions for v in _may_write(region) if v in self._base)
@@ -78,9 +91,16 @@ class Lifetimes:
                 (version,) = origins
                 self._follow(version, slot.out)
                 written.pop(version, None)
+            elif slot.params and all(_is_new(o, bodies[0]) for o in origins):
+                self._share([slot.init])
             else:
                 self._share((*node.args, *read_inside(node)))
         self._share(written)
+
+
+def _is_new(array: Arg, body: Block) -> bool:
+    """Whether an array is in memory that a body makes."""
+    return any(node.op is empty and array is node.out for node in body.nodes)
 
 
 def _may_write(region: Block) -> Iterable[Arg]:

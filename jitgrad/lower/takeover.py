@@ -6,33 +6,43 @@ Each iteration reads its own element before it writes it, so none is lost that i
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
 from jitgrad.ir.graph import Arg, Block, Node, Value, used
 from jitgrad.lower.lifetimes import Lifetimes
-from jitgrad.ops.flow import for_
+from jitgrad.ops.flow import for_, slots
 from jitgrad.ops.memory import empty, load, store
 
 
-def in_place(block: Block) -> Block:
-    """The lowered block in which arrays take the memory of those that they are computed from."""
+def in_place(block: Block, owned: Iterable[Value] = ()) -> Block:
+    """The lowered block in which arrays take the memory of those that they are computed from.
+
+    `owned` are arrays that the block is given for good: params that come to it in memory which nobody else reads.
+    """
+    lifetimes = Lifetimes(block, owned)
     nodes: list[Node] = []
-    for node in block.nodes:
+    for k, node in enumerate(block.nodes):
         if node.regions:
-            node = Node(node.op, node.args, node.outs, node.attrs, tuple(map(in_place, node.regions)), node.loc)
+            reads = Counter(used(node))
+            given = [s for s in slots(node) if s.init is not None and reads[s.init] == 1 and node.op is for_]
+            params = [s.params[0] for s in given if s.out.type.shape and lifetimes.is_over(s.init, k, handed_on=True)]
+            regions = tuple(in_place(region, params) for region in node.regions)
+            node = Node(node.op, node.args, node.outs, node.attrs, regions, node.loc)
         nodes.append(node)
     block = Block(block.params, nodes, block.results, block.name, block.notes)
-    return _with_less(block) if sum(node.op is empty for node in nodes) > 1 else block
+    return _with_less(block, owned) if any(node.op is empty for node in nodes) else block
 
 
-def _with_less(block: Block) -> Block:
+def _with_less(block: Block, owned: Iterable[Value]) -> Block:
     """The block without the allocations that aren't needed."""
-    buffers = Lifetimes(block)
+    buffers = Lifetimes(block, owned)
     uses = Counter(v for node in block.nodes for v in used(node))
     uses.update(block.results)
+    made = {node.out for node in block.nodes if node.op is empty}
     needless: set[Value] = set()
     nodes: list[Node] = []
     for k, node in enumerate(block.nodes):
-        for new in [a for a in node.args if buffers.base(a) is a and uses[a] == 1] if node.op is for_ else ():
+        for new in [a for a in node.args if a in made and uses[a] == 1] if node.op is for_ else ():
             old = next((s for s in _sources(node, new) if buffers.is_over(s, k)), None)
             if old is not None and new not in buffers.shared and buffers.base(old) is not new:
                 needless.add(new)
