@@ -123,6 +123,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as os.environ["JITGRAD_CACHE_DIR"]:
             first_call("jitgrad", options.profile, profile=True)
         return 0
+    settle(1)
     tools = [tool for tool in ("jitgrad", "jax") if tool == "jitgrad" or installed(tool)]
     kind, processes = "cpu" if options.cpu_time else "clock", 1 if options.quick else 3
     here = about(tools[1:]) | {"clock": kind}

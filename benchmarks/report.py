@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks import pictures
+from benchmarks.timing import settle
 
 HERE = Path(__file__).parent
 
@@ -65,6 +65,7 @@ SECTIONS = {
     ),
     "start": Section("Start", "A process that finds its machine code on the disk.", numbers=False, table=False),
     "call_overhead": Section("Calls", "What a call costs beside its work.", numbers=False, table=False),
+    "out_arrays": Section("Arrays for results", "What new memory for a gradient costs.", numbers=False, table=False),
     "scale": Section("Scale", "From a thousand elements on.", quick=("--quick",), draw=pictures.scale),
     "memory": Section("Memory", "What a gradient allocates as its problem grows.", numbers=False, table=False),
     "vector_math": Section("Elementary functions", "In loops, by the element.", numbers=False, table=False),
@@ -78,9 +79,8 @@ def run(name: str, section: Section, folder: Path, quick: bool) -> None:
     shown = " ".join(command)
     if section.numbers:
         command += ["--json", str(folder / f"{name}.json")]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     start = time.perf_counter()
-    done = subprocess.run([sys.executable, *command[1:]], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, *command[1:]], capture_output=True, text=True, check=False)
     print(f"{shown}: {time.perf_counter() - start:.0f} s, exit code {done.returncode}", flush=True)
     if done.stdout.strip():
         (folder / f"{name}.txt").write_text(f"{shown}\n{done.stdout}")
@@ -114,6 +114,7 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=HERE / "numbers", help="for what is printed, and the numbers")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
+    settle(1)  # for the commands, too
     for name in options.only:
         run(name, SECTIONS[name], options.folder, options.quick)
     from benchmarks import machine

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import versus_peers
+from benchmarks import report, versus_peers
 from benchmarks.peers import NAMES, contestants, growing, problem
 
 ROOT = Path(__file__).parents[1]
@@ -65,3 +65,18 @@ def test_growing_programs(kind, tmp_path):
         v3 = np.sin(v2) * v1 + 0.3
         v0, v1 = v3, np.sin(v3) * v2 + 0.4
     np.testing.assert_allclose(program(*growing.arguments(kind)), np.sum(v1))
+
+
+def test_report(tmp_path, monkeypatch):
+    """What a benchmark has printed and measured becomes a section with its picture; without numbers there is none."""
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(report, "HERE", tmp_path)
+    (tmp_path / "scale.txt").write_text("python -m benchmarks.scale\n| a table |\n")
+    assert report.reported("scale", report.SECTIONS["scale"], tmp_path)[4:] == ["| a table |", ""]
+    line = {"function": "f", "size": 1_000, "nanoseconds": {"gradient": 2.0}, "bytes": {"gradient": 8.0}}
+    (tmp_path / "scale.json").write_text(json.dumps({"rows": [line]}))
+    lines = report.reported("scale", report.SECTIONS["scale"], tmp_path)
+    assert lines[0] == "## Scale"
+    assert "![Scale](pictures/scale.png)" in lines
+    assert (tmp_path / "pictures" / "scale.png").read_bytes().startswith(b"\x89PNG")
+    assert not report.reported("memory", report.SECTIONS["memory"], tmp_path)
