@@ -19,7 +19,7 @@ from jitgrad.ir.graph import Block, Node, Value
 from jitgrad.lower import into, lower
 from jitgrad.ops.control import check
 from jitgrad.ops.shape import axis_length
-from jitgrad.passes import optimise
+from jitgrad.passes import MACHINE, optimise, run
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class Program:
 
     @cached_property
     def lowered(self) -> Block:
-        return lower(self.block)
+        return lower(run(MACHINE, self.block))
 
     def source(self, form: str = "numpy") -> str:
         """The generated module: "numpy" for the array form, "numba" for what is compiled."""

@@ -139,6 +139,9 @@ class NumbaWriter(RegionWriter):
     def inlinable(self, node: Node) -> bool:
         return node.op.name not in ("empty", "store", "view", "call_into", "call", "stack_address")
 
+    def hands_on_early(self, value: Value) -> bool:
+        return not value.type.shape and value.type.is_float
+
     def kind(self, value: Value) -> object:
         return (value.type.dtype, value.type.ndim)  # Numba gives a variable one type
 

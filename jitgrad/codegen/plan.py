@@ -30,10 +30,12 @@ class Plan:
         self.own = {*block.params, *own, *(o for node in block.nodes for o in node.outs)}
         self.writer = writer
         self.memory = memory
+        self.nested = nested
         self.inlined: dict[Value, Node] = {}
         self.last_read: dict[Arg, int] = {}
         self.end = len(block.nodes)
         self.number = {node: k for k, node in enumerate(block.nodes)}
+        self.makers = {o: node for node in block.nodes for o in node.outs}
         self.readers: dict[Value, list[Node]] = {}
         self.writes: dict[Value, list[int]] = {}
         for k, node in enumerate(block.nodes):
@@ -42,7 +44,7 @@ class Plan:
             for value in memory.written(node):
                 for root in memory.roots(value):
                     self.writes.setdefault(root, []).append(k)
-        self._place(self._wanted(nested))
+        self._place(self._wanted())
 
     def is_read_after(self, value: Value, k: int) -> bool:
         return self.last_read.get(value, -1) > k
@@ -51,7 +53,7 @@ class Plan:
         """Whether the variable of a value is free for another use once a node has been written."""
         return value in self.own and value not in self.inlined and not self.is_read_after(value, self.number[node])
 
-    def _wanted(self, nested: bool) -> set[Value]:
+    def _wanted(self) -> set[Value]:
         """The values that may be inlined: of one reader, of which not too much comes together."""
         results = self.block.results
         weight: dict[Value, int] = {}
@@ -61,7 +63,7 @@ class Plan:
                 continue
             out = node.out
             total = 1 + sum(weight.get(a, 0) for a in node.args)
-            if total <= MAX_INLINE and (self._for_reader(node) or self._for_result(out, results, nested)):
+            if total <= MAX_INLINE and (self._for_reader(node) or self._for_result(out, results)):
                 weight[out] = total
                 wanted.add(out)
         return wanted
@@ -79,11 +81,11 @@ class Plan:
     def _once(self, value: Value, reader: Node) -> bool:
         return sum(v is value for v in used(reader)) == 1
 
-    def _for_result(self, out: Value, results: tuple[Arg, ...], nested: bool) -> bool:
+    def _for_result(self, out: Value, results: tuple[Arg, ...]) -> bool:
         """Whether the value may stand where the results are given; those of a region have names of their own."""
         if out in self.readers or results.count(out) != 1:
             return False
-        return nested or (not out.type.shape and not (out.name is not None and self.writer.keep_names))
+        return self.nested or (not out.type.shape and not (out.name is not None and self.writer.keep_names))
 
     def _place(self, wanted: set[Value]) -> None:
         """Decide where each node stands: with its reader, unless its operands are overwritten before that."""
@@ -100,11 +102,32 @@ class Plan:
                     place[node] = max(place[node], self.last_read[out])
             elif out in wanted:
                 target = place[self.readers[out][0]] if out in self.readers else self.end
-                if not any(k < w < target for a in node.args for w in self._writes_to(a)):
+                if not any(k < w < target for a in node.args for w in self._writes_to(a)) and not self._is_handed_on(k):
                     self.inlined[out] = node
                     place[node] = target
             for value in used(node):
                 self.last_read[value] = max(self.last_read.get(value, -1), place[node])
+
+    def _is_handed_on(self, k: int) -> bool:
+        """Whether the next iteration reads what the k-th node computes, and something is written before it is done.
+
+        LLVM vectorises a loop that reads what the last iteration has computed, if that is computed before what reads
+        it is written.
+        """
+        out, params, results = self.block.nodes[k].out, self.block.params, self.block.results
+        if out in self.readers or not (self.nested and params) or not self.writer.hands_on_early(out):
+            return False
+        param = params[results.index(out) - len(results)]
+        own = param in self._operands(self.block.nodes[k])  # a sum, or the like
+        return not own and any(w > k for writes in self.writes.values() for w in writes)
+
+    def _operands(self, node: Node) -> Iterator[Arg]:
+        """What an expression reads, with all that may stand inside of it."""
+        for arg in node.args:
+            yield arg
+            inner = self.makers.get(arg)
+            if inner is not None and not inner.regions:
+                yield from self._operands(inner)
 
     def _writes_to(self, arg: Arg) -> list[int]:
         """The nodes that write to the memory of an operand."""

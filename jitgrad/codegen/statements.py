@@ -63,6 +63,10 @@ class Writer:
         """Whether it is cheap enough to be written wherever it is read."""
         return False
 
+    def hands_on_early(self, value: Value) -> bool:
+        """Whether what the next iteration of a loop is to read had better be computed before anything is written."""
+        return False
+
     def statement(self, node: Node) -> list[ast.stmt] | None:
         """The operation as statements of its own; None if it is an expression."""
         return None

@@ -1,7 +1,7 @@
 """What is done to a program between differentiation and lowering; `pipeline` is the list."""
 
 from jitgrad.passes.functions import optimise
-from jitgrad.passes.pipeline import FINISH, SIMPLIFY, run
+from jitgrad.passes.pipeline import FINISH, MACHINE, SIMPLIFY, run
 from jitgrad.passes.split import split
 
-__all__ = ["FINISH", "SIMPLIFY", "optimise", "run", "split"]
+__all__ = ["FINISH", "MACHINE", "SIMPLIFY", "optimise", "run", "split"]

@@ -12,6 +12,7 @@ from jitgrad.passes.copies import make_copies
 from jitgrad.passes.cse import cse
 from jitgrad.passes.dce import dce
 from jitgrad.passes.decide import decide
+from jitgrad.passes.delay import delay_additions
 from jitgrad.passes.fuse import fuse
 from jitgrad.passes.interchange import interchange
 from jitgrad.passes.invariants import invariants
@@ -54,6 +55,9 @@ FINISH: Passes = [
     (dce, "what the others have left over"),
     (make_copies, "a write gets memory of its own, so that later stages may write in place"),
 ]
+
+# For machine code alone; the array form is for reading.
+MACHINE: Passes = [(delay_additions, "a reversed stencil adds to each element once")]
 
 
 def run(passes: Passes, block: Block, nested: bool = False) -> Block:
