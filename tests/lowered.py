@@ -66,6 +66,8 @@ STEPS = {
     "stack_address": lambda: 0,
     "thread_count": lambda: 3,
     "writable": lambda x: x,
+    "clear": lambda x: x.fill(0),
+    "copy_into": lambda x, source: np.copyto(x, source),
     "interrupted": lambda: False,
 }
 

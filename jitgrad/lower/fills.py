@@ -37,7 +37,7 @@ def _filler(node: Node) -> Node | None:
     if last.op is for_:
         return _filler(last) if last.args[1:] == (param,) and last.args[0] not in body.params else None
     value, *place = last.args[1:]
-    if last.args[0] is not param or (loads and [n.out for n in loads] != [value]):
+    if last.args[0] is not param or (loads and [n.outs for n in loads] != [(value,)]):
         return None
     read = loads[0] if loads else None
     if read is None:
