@@ -12,6 +12,7 @@ from jitgrad.api.engine import Engine
 
 START = """
 import sys
+import numpy as np
 from jitgrad import checkpoint, grad, jit, jvp, value_and_grad, vjp
 
 late = ["scipy.linalg", "astunparse"] + [f"jitgrad.{name}" for name in "trace ad passes lower codegen".split()]
@@ -19,12 +20,14 @@ decorated = grad(lambda x: x * x)
 print([name for name in late if name in sys.modules])
 decorated(2.0)
 print([name for name in late if name not in sys.modules])
+square = np.ones((40, 40))
+print((grad(lambda A: np.sum(A @ A))(square) == 80.0).all(), "scipy.linalg" in sys.modules)
 """
 
 
-def test_an_import_brings_no_compiler():
+def test_what_comes_with_an_import_and_with_calls():
     done = subprocess.run([sys.executable, "-c", START], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == ["[]", "[]"]
+    assert done.stdout.splitlines() == ["[]", "['scipy.linalg']", "True True"]
 
 
 X = np.array([1.0, 2.0, 3.0])

@@ -26,6 +26,7 @@ from numba.np.ufunc.parallel import _launch_threads
 from jitgrad.compile import cache as disk
 from jitgrad.compile.lowering import Compiler
 from jitgrad.compile.prune import prune_once
+from jitgrad.compile.start import start as start_numba
 
 FASTMATH = frozenset({"contract", "nsz"})  # keeps NaN, Inf, quotients, and the order of sums
 # Tests compile with Numba's own access to elements as well, which takes nothing for granted, and compare.
@@ -149,6 +150,7 @@ class Compiled:
             if signature in self.dispatcher.signatures:
                 return
             start = time.perf_counter()
+            start_numba()
             self.dispatcher.disable_compile(False)
             try:
                 self._compile(signature)
