@@ -74,6 +74,12 @@ def first_calls(problem, size, names: list[str]) -> tuple[dict, dict[str, float]
     return runs, seconds
 
 
+def count(data: tuple) -> int:
+    """How many numbers there are, in all steps together, if there are steps."""
+    steps = [a for a in data if isinstance(a, int)]
+    return sum(getattr(a, "size", 1) for a in data if not isinstance(a, int)) * max([1, *steps])
+
+
 def measure(name: str, size, tools: list[str], options: argparse.Namespace) -> dict:
     """One line of the tables."""
     from benchmarks.peers import problem as problem_of
@@ -85,7 +91,7 @@ def measure(name: str, size, tools: list[str], options: argparse.Namespace) -> d
     return {
         "problem": name,
         "size": label(size),
-        "numbers": sum(getattr(a, "size", 1) for a in problem.data(size)),
+        "numbers": count(problem.data(size)),
         "steps": problem.steps(size),
         "seconds": {tool: statistics.median(times) for tool, times in found.items()},
         "ratios": {tool: ratio(times, found["jitgrad"]) for tool, times in found.items() if tool != "jitgrad"},

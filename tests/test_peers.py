@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lowered import agree
 
 from benchmarks import report, versus_peers
 from benchmarks.peers import NAMES, contestants, growing, problem
@@ -80,3 +81,10 @@ def test_report(tmp_path, monkeypatch):
     assert "![Scale](pictures/scale.png)" in lines
     assert (tmp_path / "pictures" / "scale.png").read_bytes().startswith(b"\x89PNG")
     assert not report.reported("memory", report.SECTIONS["memory"], tmp_path)
+
+
+@pytest.mark.parametrize("name", ["garch", "hmm", "nbody", "option", "pendulum", "recurrence", "rosenbrock", "stencil"])
+def test_derivatives(name):
+    """In both modes, in the array form and lowered, run by Python."""
+    this = problem(name)
+    agree(this.function, this.data(this.sizes[0]))
