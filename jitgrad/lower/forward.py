@@ -16,6 +16,8 @@ from jitgrad.passes.rename import renamed, renamed_inside
 
 _ADD, _MULTIPLY = UFUNCS[np.add], UFUNCS[np.multiply]
 
+_PURE = frozenset(("where", "astype", "strong_multiply"))
+
 
 def forwarded(block: Block) -> Block:
     """The lowered block without loads of what is known, stores that are overwritten, and buffers that nobody reads."""
@@ -23,6 +25,13 @@ def forwarded(block: Block) -> Block:
     block = _Forward(block, env).block(block, {})
     block = renamed_inside(block, env)
     return dce(_without(block, _unread(block)))
+
+
+def _computed(node: Node) -> tuple | None:
+    """How a number is computed, if that alone says what it is."""
+    if len(node.outs) != 1 or node.out.type.shape or not (node.op.ufunc is not None or node.op.name in _PURE):
+        return None
+    return (node.op, node.args, tuple(sorted(node.attrs.items(), key=str)))
 
 
 class _Forward:
@@ -41,7 +50,8 @@ class _Forward:
                 self.uses.update(region.results)
 
     def block(self, block: Block, outer: dict[tuple, Arg]) -> Block:
-        """`known` has the elements that are in a register: by array, in its present version, and index."""
+        """`outer` has what is in a register: elements by array, in its present version, and index; numbers by how they
+        are computed."""
         known = dict(outer)
         nodes: list[Node] = []
         for node in block.nodes:
@@ -52,9 +62,10 @@ class _Forward:
                 self.env[node.out] = same
                 self.uses.subtract(node.args)
                 continue
-            if node.op is load:
-                element = known.setdefault(node.args, node.out)
-                if element is not node.out:
+            key = node.args if node.op is load else _computed(node)
+            if key is not None:
+                element = known.setdefault(key, node.out)
+                if element is not node.out and element.type == node.out.type:
                     self.env[node.out] = element
                     self.uses.subtract(node.args)
                     continue

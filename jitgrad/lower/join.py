@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import combinations_with_replacement
 
 from jitgrad.ir.graph import Arg, Block, Node, Value, lengths, used
 from jitgrad.lower.buffers import Buffers
 from jitgrad.lower.forward import forwarded
-from jitgrad.ops.affine import Form, form_of
+from jitgrad.ops.affine import Form, constant, form_of, possible, trips_of
 from jitgrad.ops.flow import for_, if_
 from jitgrad.ops.memory import empty, load, store
 from jitgrad.ops.sums import Sums
@@ -25,7 +26,9 @@ from jitgrad.passes.rename import renamed, renamed_inside
 LARGEST = 300  # nodes in a joined loop: beyond that, registers and compile time suffer
 
 _REDUCE = frozenset(("product_step", "maximum", "minimum", "logical_and", "logical_or"))
-INDEX = "index"  # what stands for the number of an iteration
+INDEX, OTHER = "index", "other"  # what stands for the number of an iteration, and for that of another one
+FAR = 12  # nodes back that a partner is looked for
+MOST = 8  # places in a buffer that are told apart
 
 
 def joined(block: Block) -> Block:
@@ -44,9 +47,11 @@ class _Loop:
         places: of each buffer that it touches the places at which it does.
         written: the buffers that it writes to.
         inside: the values that are made in it.
+        trips: how many iterations it has.
     """
 
     node: Node
+    trips: Form
     places: dict[Arg, list[tuple[Form, ...]]] = field(default_factory=dict)
     written: set[Arg] = field(default_factory=set)
     inside: set[Value] = field(default_factory=set)
@@ -67,9 +72,9 @@ class _Joiner:
         return Block(block.params, nodes, block.results, block.name, block.notes)
 
     def joined_with_earlier(self, nodes: list[Node]) -> bool:
-        """Join the last of the nodes with the last loop before it, if that may be; what stands between moves aside."""
-        place = next((k for k in range(len(nodes) - 2, -1, -1) if nodes[k].regions or nodes[k].op.effect), None)
-        if place is None or nodes[place].op is not for_ or nodes[place].args[0] != nodes[-1].args[0]:
+        """Join the last of the nodes with the last loop over the same numbers; what stands between moves aside."""
+        place = self.partner(nodes)
+        if place is None:
             return False
         first, second = (self.loop(n) for n in (nodes[place], nodes[-1]))
         if first is None or second is None or len(first.inside) + len(second.inside) > LARGEST:
@@ -84,32 +89,65 @@ class _Joiner:
         nodes[place:] = [*before, both, *after]
         return True
 
+    def partner(self, nodes: list[Node]) -> int | None:
+        """The place of the last loop over the same numbers as the last node, with no check between."""
+        for k in range(len(nodes) - 2, max(-1, len(nodes) - FAR), -1):
+            if nodes[k].op.effect:
+                return None
+            if nodes[k].op is for_ and nodes[k].args[0] == nodes[-1].args[0]:
+                return k
+        return None
+
     def aside(self, between: list[Node], first: _Loop, second: _Loop) -> tuple[list[Node], list[Node]] | None:
         """What stands between two loops, to be done before both, or after them if it depends on the first.
 
-        It makes memory, or numbers, which the second doesn't read if they depend on the first. None if it may not move.
+        None if it may not move: if the second needs what is done after it, or they meet in memory.
         """
         late = set(first.node.outs)
         before: list[Node] = []
         after: list[Node] = []
         for node in between:
-            if node.op is not empty and any(o.type.shape for o in node.outs):
-                return None
-            if any(a in late for a in (*node.args, *(n for o in node.outs for n in lengths(o)))):
+            read = {*used(node), *(n for o in node.outs for n in lengths(o))}
+            if read.isdisjoint(late):
+                before.append(node)
+            else:
                 late.update(node.outs)
                 after.append(node)
-            else:
-                before.append(node)
         for loop, moved in ((first, before), (second, after)):
-            if any(node.op is load and self.buffers.of(node.args[0]) in loop.written for node in moved):
+            for node in moved:
+                met = self.met(node)
+                if met is None or not (loop.written.isdisjoint(met[0]) and met[1].isdisjoint(loop.places)):
+                    return None
+        for node in before:  # they keep their order, but pass those that stay behind
+            if node.op is not empty and any(o.type.shape for o in node.outs) and not self.pass_by(node, after):
                 return None
         made = {o for node in after for o in node.outs} | {o for o in first.node.outs if not o.type.shape}
         return None if any(v in made for v in used(second.node)) else (before, after)
 
+    def pass_by(self, node: Node, others: list[Node]) -> bool:
+        """Whether a node may change places with others, as far as memory goes."""
+        read, written = self.met(node)
+        return all(written.isdisjoint(r) and w.isdisjoint(read) for r, w in map(self.met, others))
+
+    def met(self, node: Node) -> tuple[set[Arg], set[Arg]] | None:
+        """The buffers that a node reads or writes, and those that it writes; None if that isn't all that it does."""
+        touched: set[Arg] = set()
+        written: set[Arg] = set()
+        for inner in Block((), [node], ()).walk():
+            if inner.op.effect or (inner.regions and inner.op not in (for_, if_)):
+                return None
+            if inner.op in (load, store):
+                touched.add(self.buffers.of(inner.args[0]))
+                if inner.op is store:
+                    written.add(self.buffers.of(inner.args[0]))
+            elif not inner.regions and inner.op is not empty and any(a.type.shape for a in (*inner.args, *inner.outs)):
+                return None
+        return touched, written
+
     def are_apart(self, first: _Loop, second: _Loop) -> bool:
         """Whether an iteration of either touches no more of what the other writes than its own part."""
         for buffer in (first.written | second.written) & first.places.keys() & second.places.keys():
-            if not _has_own_axis([first, second], buffer):
+            if not _are_own([first, second], buffer):
                 return False
         for reader, writer in ((first, second), (second, first)):
             others = [v for v in used(reader.node) if self.buffers.of(v) in writer.written]
@@ -120,7 +158,7 @@ class _Joiner:
     def loop(self, node: Node) -> _Loop | None:
         """A loop, if its iterations are independent but for sums."""
         (body,) = node.regions
-        found = _Loop(node)
+        found = _Loop(node, trips_of(node.args[0], self.makers.get, lambda value: Form({value: 1})))
         carried = [k for k, param in enumerate(body.params[1:]) if not param.type.shape]
         if carried and not all(map(partial(self.is_reduction, body, Sums(body)), carried)):
             return None
@@ -128,7 +166,7 @@ class _Joiner:
         if not self.touch(body, {body.params[0]: INDEX}, found):
             return None
         for buffer in found.written:
-            if not _has_own_axis([found], buffer):
+            if not _are_own([found], buffer):
                 return None
         return found
 
@@ -198,11 +236,26 @@ class _Joiner:
         return both
 
 
-def _has_own_axis(loops: list[_Loop], buffer: Arg) -> bool:
-    """Whether all places have one axis on which they are one number, and that differs between iterations."""
-    places = [place for loop in loops for place in loop.places[buffer]]
+def _are_own(loops: list[_Loop], buffer: Arg) -> bool:
+    """Whether no two iterations are at the same place of a buffer."""
+    places = {tuple(frozenset(form.items()) for form in place) for loop in loops for place in loop.places[buffer]}
     inside = {v for loop in loops for v in loop.inside}
-    return any(
-        axis[0].get(INDEX) in (1, -1) and all(form == axis[0] for form in axis) and inside.isdisjoint(axis[0])
-        for axis in zip(*places, strict=True)
-    )
+    if len({len(place) for place in places}) != 1 or len(places) > MOST:  # views of it in several shapes, or too many
+        return False
+    forms = [tuple(map(Form, place)) for place in places]
+    pairs = combinations_with_replacement(forms, 2)
+    return all(any(_differ(x, y, loops[0].trips, inside) for x, y in zip(a, b, strict=True)) for a, b in pairs)
+
+
+def _differ(a: Form, b: Form, trips: Form, inside: set[Value]) -> bool:
+    """Whether two numbers on an axis are two in any two iterations."""
+    if not (inside.isdisjoint(a) and inside.isdisjoint(b)):
+        return False
+    if a == b:
+        return bool(a.get(INDEX))
+    b = Form((OTHER if symbol == INDEX else symbol, c) for symbol, c in b.items())
+    ahead = Form({OTHER: 1, INDEX: -1}) - constant(1)
+    last = trips - constant(1)
+    within = [Form({INDEX: 1}), Form({OTHER: 1}), last - Form({INDEX: 1}), last - Form({OTHER: 1})]
+    behind = Form({OTHER: -1, INDEX: 1}) - constant(1)
+    return not any(possible([order, *within], [a - b]) for order in (ahead, behind))

@@ -8,6 +8,7 @@ from itertools import count
 
 from jitgrad.ir.graph import Arg, Block, Node, Value
 from jitgrad.ir.op import Op
+from jitgrad.ops.affine import Form, form_of
 from jitgrad.ops.flow import for_, if_
 from jitgrad.ops.index import add_at, getitem_, setitem
 from jitgrad.ops.rules import Linear
@@ -140,3 +141,25 @@ def _replace(found: Accesses, version: Value) -> None:
     if version in found.replaced:
         found.linear = False
     found.replaced.add(version)
+
+
+def own_axis(node: Node, k: int, makers: dict[Value, Node]) -> int | None:
+    """The axis on which each iteration of a loop reads and writes the k-th carried array at its own place alone."""
+    (body,) = node.regions
+    found = accesses(node, body, body.params[1:], k)
+    if found is None or found.elsewhere:
+        return None
+    axes: set[int] | None = None
+    for access in (*found.reads, *found.writes):
+        pattern = access.node.attrs["pattern"]
+        own = {
+            axis
+            for axis, part in enumerate(pattern)
+            if part[0] == "at" and _is_index(access.operands[part[1]], body.params[0], makers)
+        }
+        axes = own if axes is None else axes & own
+    return min(axes) if axes else None
+
+
+def _is_index(arg: Arg, index: Value, makers: dict[Value, Node]) -> bool:
+    return form_of(arg, makers.get, lambda value: Form({value: 1})) == {index: 1}

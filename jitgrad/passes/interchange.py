@@ -19,13 +19,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from jitgrad.ir.graph import Arg, Block, Const, Node, Value, lengths, used
-from jitgrad.ops.affine import Form, form_of
 from jitgrad.ops.create import uninitialized
 from jitgrad.ops.flow import for_, for_loop, if_
 from jitgrad.ops.shape import broadcast_to_, least
 from jitgrad.ops.sums import Sums
 from jitgrad.ops.symbolic import Builder, as_arg, as_expr, building, current
-from jitgrad.passes.accesses import accesses
+from jitgrad.passes.accesses import own_axis
 from jitgrad.passes.batch import Batch, Refused
 from jitgrad.passes.rename import rename_lengths, renamed, renamed_throughout
 from jitgrad.passes.scratch import is_scratch
@@ -114,28 +113,6 @@ class _Interchanger:
             return False
         home = next(r for r in (self.program, *(r for n in self.program.walk() for r in n.regions)) if outer in r.nodes)
         return self.is_unread(outer.outs[k], home, around[:-1])
-
-
-def own_axis(node: Node, k: int, makers: dict[Value, Node]) -> int | None:
-    """The axis on which each iteration of a loop reads and writes the k-th carried array at its own place alone."""
-    (body,) = node.regions
-    found = accesses(node, body, body.params[1:], k)
-    if found is None or found.elsewhere:
-        return None
-    axes: set[int] | None = None
-    for access in (*found.reads, *found.writes):
-        pattern = access.node.attrs["pattern"]
-        own = {
-            axis
-            for axis, part in enumerate(pattern)
-            if part[0] == "at" and _is_index(access.operands[part[1]], body.params[0], makers)
-        }
-        axes = own if axes is None else axes & own
-    return min(axes) if axes else None
-
-
-def _is_index(arg: Arg, index: Value, makers: dict[Value, Node]) -> bool:
-    return form_of(arg, makers.get, lambda value: Form({value: 1})) == {index: 1}
 
 
 def _in_blocks(node: Node, kinds: list[str]) -> tuple:

@@ -24,7 +24,7 @@ from jitgrad.ops.rules import Constant
 from jitgrad.ops.shape import broadcast_to_, greatest, least
 from jitgrad.ops.sums import Sums
 from jitgrad.ops.symbolic import Builder, Expr, as_arg, as_expr, building, current
-from jitgrad.passes.interchange import own_axis
+from jitgrad.passes.accesses import own_axis
 from jitgrad.passes.rename import rename_lengths, renamed_throughout
 
 # How many threads compiled code may use. What is run by Python has one.
