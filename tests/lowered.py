@@ -69,8 +69,6 @@ STEPS = {
     "clear": lambda x: x.fill(0),
     "copy_into": lambda x, source: np.copyto(x, source),
     "interrupted": lambda: False,
-    "clear": lambda x: x.fill(0),
-    "copy_into": np.copyto,
 }
 
 
