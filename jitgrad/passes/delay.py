@@ -17,7 +17,7 @@ from functools import reduce
 from jitgrad.ir.graph import Arg, Block, Const, Node, Value, used
 from jitgrad.ir.types import Type
 from jitgrad.ops.affine import ONE, Form, form_of
-from jitgrad.ops.flow import branch, for_
+from jitgrad.ops.flow import PARALLEL, branch, for_
 from jitgrad.ops.index import add_at
 from jitgrad.ops.symbolic import Builder, Expr, as_arg, as_expr, building
 from jitgrad.passes.rename import renamed
@@ -43,7 +43,7 @@ def delay_additions(block: Block) -> Block:
     for node in block.nodes:
         if node.regions:
             node = renamed(node, {}, tuple(map(delay_additions, node.regions)))
-        nodes += _delayed(node) if node.op is for_ else [node]
+        nodes += _delayed(node) if node.op is for_ and PARALLEL not in node.attrs else [node]
     return Block(block.params, nodes, block.results, block.name, block.notes)
 
 
