@@ -7,7 +7,7 @@ compensated sums and the like.
 
 from __future__ import annotations
 
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
 from numba.core.imputils import impl_ret_borrowed
@@ -34,6 +34,9 @@ product_step = _flagged("fmul", _REDUCTION)
 serial_step = _flagged("fadd", ("nsz",))
 
 
+FLOAT_EXTREMA = 17  # from this version of LLVM on there is code for llvm.maximum on every processor
+
+
 def _extremum(name: str, predicate: str):
     """NumPy's maximum and minimum: NaN if either is NaN."""
 
@@ -45,16 +48,23 @@ def _extremum(name: str, predicate: str):
         def codegen(context, builder, signature, args):
             x, y = args
             if isinstance(a, types.Float):
-                function = cgutils.get_or_insert_function(
-                    builder.module, ir.FunctionType(x.type, [x.type, x.type]), f"llvm.{name}.{_suffix(a)}"
-                )
-                return builder.call(function, [x, y])
+                return _float_extremum(builder, name, predicate, a, x, y)
             compare = builder.icmp_signed if getattr(a, "signed", False) else builder.icmp_unsigned
             return builder.select(compare(predicate, x, y), x, y)
 
         return a(a, b), codegen
 
     return extremum
+
+
+def _float_extremum(builder: ir.IRBuilder, name: str, predicate: str, kind: types.Float, x: ir.Value, y: ir.Value):
+    if binding.llvm_version_info[0] < FLOAT_EXTREMA:
+        larger = builder.select(builder.fcmp_ordered(predicate, x, y), x, y)
+        return builder.select(builder.fcmp_unordered("uno", x, y), builder.fadd(x, y), larger)
+    function = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(x.type, [x.type, x.type]), f"llvm.{name}.{_suffix(kind)}"
+    )
+    return builder.call(function, [x, y])
 
 
 def _suffix(kind: types.Float) -> str:
