@@ -115,7 +115,7 @@ def run_gradient(engine: Gradient, args: tuple, head: object) -> object:
     flat = engine.flatten(args, {})
     request, extras = engine._head(flat, head)
     entry, results = engine.execute(flat, request, extras, interpreted=True)
-    return entry, list(entry.program.unpack(results))
+    return entry, list(results)
 
 
 # Compiling takes some seconds each. Every fourth is compiled each time, all of them with JITGRAD_TEST_ALL=1; that the
