@@ -29,19 +29,20 @@ class Pushforward(Engine):
 
     suffix = "jvp"
 
-    def __call__(self, primals: tuple, tangents: tuple, **kwargs) -> tuple:
+    def __call__(self, primals: tuple, tangents: tuple, out: object = None) -> tuple:
         if not is_building():
             try:
-                return self.ways.last(primals, tangents, **kwargs)
+                last = self.ways.last
+                return last(primals, tangents) if out is None else last(primals, tangents, out=out)
             except (Miss, TypeError):
                 pass
             try:
-                return self.ways(primals, tangents, **kwargs)
+                return self.ways(primals, tangents, **({} if out is None else {"out": out}))
             except Miss:
                 pass
-        return self._call(primals, tangents, **kwargs)
+        return self._call(primals, tangents, out)
 
-    def _call(self, primals: tuple, tangents: tuple, out: object = None) -> tuple:
+    def _call(self, primals: tuple, tangents: tuple, out: object) -> tuple:
         if not isinstance(primals, tuple | list) or not isinstance(tangents, tuple | list):
             raise TypeError("jvp takes the primals and the tangents as tuples: jvp(f, (x,), (x_dot,))")
         if len(primals) != len(tangents):
@@ -123,5 +124,4 @@ def jvp(function: Callable, primals: tuple, tangents: tuple, *, out: object = No
     ch. 6). The programs of the last functions are kept, so call it with the same function object, not with a new lambda
     each time.
     """
-    engine = _engine(function, boundscheck)
-    return engine(primals, tangents) if out is None else engine(primals, tangents, out=out)
+    return _engine(function, boundscheck)(primals, tangents, out)
