@@ -108,6 +108,13 @@ def gathered(x):
     return total
 
 
+def index_is_checked(x):
+    y = x.copy()
+    for i in range(x.size):
+        y[1] = y[i % 4]
+    return y[0] + y[1] ** 2
+
+
 ALL = [
     each_element_once, twice, some_elements, last_is_left_out, neighbours, other_end, rows, columns, row_and_the_next,
     backward, added_up_by_rows, gathered,
@@ -127,6 +134,12 @@ def test_gradient(f):
     want = [(f(x + d) - f(x - d)) / 2e-6 for d in steps]
     assert np.allclose(np.ravel(gradient(x)), want, rtol=1e-6, atol=1e-8)
     assert bool(re.search(r"[xa]_bar\w*\[.*\] = 0\.0|clear\([xa]_bar", source)) == (f not in STORED_AT_ONCE)
+
+
+def test_a_check_in_a_loop_that_fills():
+    gradient, _ = function_of(grad(index_is_checked), X)
+    want = [(index_is_checked(X + d) - index_is_checked(X - d)) / 2e-6 for d in 1e-6 * np.eye(X.size)]
+    assert np.allclose(gradient(X), want, rtol=1e-6)
 
 
 @pytest.mark.parametrize("f", [rows, columns, gathered])
