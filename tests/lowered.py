@@ -63,8 +63,6 @@ STEPS = {
     "maximum": np.maximum,
     "minimum": np.minimum,
     "select": lambda condition, a, b: a if condition else b,
-    "clear": lambda x: x.fill(0),
-    "copy_into": np.copyto,
     "stack_address": lambda: 0,
     "thread_count": lambda: 3,
     "writable": lambda x: x,
