@@ -57,7 +57,7 @@ class _Forward:
         for node in block.nodes:
             is_new = any(a in self.env for a in node.args)
             node = renamed(node, self.env)
-            same = _neutral(node, is_new)
+            same = neutral(node, is_new)
             if same is not None:
                 self.env[node.out] = same
                 self.uses.subtract(node.args)
@@ -89,7 +89,7 @@ class _Forward:
         return Node(store, (before.args[0], *node.args[1:]), node.outs, node.attrs, (), node.loc)
 
 
-def _neutral(node: Node, is_new: bool) -> Arg | None:
+def neutral(node: Node, is_new: bool) -> Arg | None:
     """What a product with one is; or a sum with a zero that was read from memory until now, as `is_new` says."""
     neutral = 1 if node.op is _MULTIPLY else 0 if node.op is _ADD and is_new else None
     for number, other in (node.args, node.args[::-1]) if neutral is not None else ():

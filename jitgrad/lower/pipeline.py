@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from jitgrad.ir.graph import Block
 from jitgrad.lower.allocations import allocated_once
+from jitgrad.lower.elements import as_numbers
 from jitgrad.lower.fills import filled_on_the_way
 from jitgrad.lower.join import joined
 from jitgrad.lower.lanes import from_library
@@ -16,6 +17,7 @@ from jitgrad.lower.takeover import in_place
 STEPS: list[tuple[Callable[[Block], Block], str]] = [
     (filled_on_the_way, "what is filled first, and then gone through, is filled while it is gone through"),
     (joined, "loops that follow each other are one, and what they hand on stays in registers"),
+    (as_numbers, "the elements of small arrays that are touched at known places are numbers"),
     (in_place, "an array takes the memory of one that it is computed from"),
     (of_live_directions, "loops over directions run over those in which something moves"),
     (allocated_once, "scratch of an iteration is allocated in front of the loop"),
