@@ -200,6 +200,26 @@ def copied_and_overwritten(x):
     return np.array([total])
 
 
+def copied_and_cleared_and_filled(x):
+    y = x * 2.0
+    z = y.copy()
+    for i in range(x.size):
+        z[i] = 0.0
+    for i in range(x.size):
+        z[i] = z[i] + y[i] * x[i]
+    return z - y
+
+
+def copied_and_partly_cleared(a):
+    y = a * 2.0
+    z = y.copy()
+    for i in range(a.shape[0]):
+        z[i, 1] = 0.0
+    for i in range(a.shape[0]):
+        z[i, 1] = z[i, 1] + y[i, 0]
+    return z - y
+
+
 def copied_and_source_changed(x):
     y = x * 2.0
     z = y.copy()
@@ -271,6 +291,7 @@ def within_a_loop(x):
     ("f", "allocations"),
     [(doubled_and_squared, 1), (read_afterwards, 2), (both_given, 2), (turned_round, 2), (of_the_argument, 1),
      (squares_of_rows, 2), (copied_and_overwritten, 5), (copied_and_source_changed, 2),
+     (copied_and_cleared_and_filled, 1), (copied_and_partly_cleared, 3),
      (copied_and_source_changed_on_the_way, 2), (carried_on, 1), (carried_on_and_read_before, 3),
      (begun_with_what_is_read_later, 3), (changing_places, 3), (one_or_the_other, 4), (within_a_loop, 2)],
 )  # fmt: skip

@@ -50,20 +50,22 @@ def _with_fills(block: Block, makers: dict[Value, Node]) -> Block:
     for node in block.nodes:
         for value in used(node):
             readers.setdefault(value, []).append(node)
-    fills = {node.out: node for node in block.nodes if _filler(node) is not None and node.out not in block.results}
-    memory = Memory(block) if fills else None
+    memory = Memory(block) if any(map(_filler, block.nodes)) else None
+    fills: dict[Value, tuple[Node, int]] = {}  # by what they give; with where they stand
     nodes: list[Node] = []
     done: set[Node] = set()
     for k, node in enumerate(block.nodes):
         loop = node
-        for fill in [fills[a] for a in node.args if a in fills] if node.op is for_ else ():
-            since = block.nodes[block.nodes.index(fill) + 1 : k + 1]
+        for fill, place in [fills[a] for a in node.args if a in fills] if node.op is for_ else ():
+            since = block.nodes[place + 1 : k + 1]
             alone = len(readers[fill.out]) == 1 and _stays(_filler(fill), since, memory)
             row = _row(loop, fill, makers) if alone else None
             if row is not None:
                 loop = _filling(loop, fill, row)
                 done.add(fill)
         nodes.append(loop)
+        if _filler(loop) is not None and loop.out not in block.results:
+            fills[loop.out] = (loop, k)
     kept = [n for n in nodes if n not in done]
     nodes = [
         Node(n.op, n.args, n.outs, n.attrs, tuple(_with_fills(r, makers) for r in n.regions), n.loc) if n.regions else n

@@ -86,6 +86,7 @@ class Lowering:
         block = Block(self.block.params, builder.nodes, results, self.block.name, self.block.notes)
         block = improved(block)
         if verify.ENABLED:
+            verify.verify(block, "lower")
             check_writes(block, "lower")
         return block
 
