@@ -143,7 +143,7 @@ def _range(arrays: list[Value], count: object) -> tuple[Arg, Arg]:
     """The first direction in which any of the arrays is not zero, and how many there are from it to the last."""
     first, end = as_expr(as_arg(count)), as_expr(Const.of(0))
     for array in arrays:
-        lengths = tuple(Expr(n) if isinstance(n, Value) else n for n in array.type.shape)
+        lengths = (*array.type.shape[:-1], count)  # a param's type names lengths of the array form
 
         def look(index: tuple, seen: tuple, array: Value = array) -> tuple:
             moves = np.not_equal(load(Expr(array), *index), 0.0)
