@@ -12,7 +12,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from jitgrad.ir import verify
-from jitgrad.ir.function import Function
+from jitgrad.ir.function import Function, functions
 from jitgrad.ir.graph import Arg, Block, Node, Value
 from jitgrad.ir.types import Type
 from jitgrad.lower.lazy import Lazy, all_reads, allocate, element, in_memory, length, write_all
@@ -41,7 +41,11 @@ def lowers(*names: str) -> Callable:
 
 def lower(block: Block) -> Block:
     """The same program over elements and buffers, whose results share no memory with anything."""
-    return Lowering(block).run()
+    block = Lowering(block).run()
+    if verify.ENABLED:
+        for each in (block, *(function.block for function in functions(block))):
+            verify.verify(each, "lower")
+    return block
 
 
 class Lowering:
@@ -86,7 +90,6 @@ class Lowering:
         block = Block(self.block.params, builder.nodes, results, self.block.name, self.block.notes)
         block = improved(block)
         if verify.ENABLED:
-            verify.verify(block, "lower")
             check_writes(block, "lower")
         return block
 

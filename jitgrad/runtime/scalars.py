@@ -178,10 +178,10 @@ def clear(typingctx, x):
 
 @intrinsic
 def copy_into(typingctx, x, source):
-    """All elements of a contiguous array in one of the same shape; the two may be one."""
+    """All elements of a contiguous array in one of as many, of the same shape but for axes of length one."""
     if not all(isinstance(t, types.Array) and t.layout == "C" for t in (x, source)):
         return None
-    if x.dtype != source.dtype or x.ndim != source.ndim or not x.mutable:
+    if x.dtype != source.dtype or not x.mutable:
         return None
 
     def codegen(context, builder, signature, args):
