@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from jitgrad.ir.graph import Arg, Block, Const, Node, Value, substitute, used
+from jitgrad.ir.graph import Arg, Block, Node, Value, substitute, used
 from jitgrad.ops.flow import for_, slots
 from jitgrad.ops.inplace import Memory
 from jitgrad.ops.memory import load, store
 from jitgrad.ops.registry import UFUNCS
+from jitgrad.passes.orderless import is_last
 
 _subtract = UFUNCS[np.subtract]
 
@@ -88,7 +89,7 @@ def _row(loop: Node, fill: Node, makers: dict[Value, Node]) -> Value | None:
     param = body.params[loop.args.index(fill.out)]
     axes = _axes(fill.regions[0], fill.regions[0].params[0], fill.regions[0].params[1])
     backward = (n.out for n in body.nodes if n.op is _subtract and n.args[1] is index)
-    for row in (index, *(v for v in backward if _is_last(makers[v].args[0], loop.args[0], makers))):
+    for row in (index, *(v for v in backward if is_last(makers[v].args[0], loop.args[0], makers))):
         before = body.nodes[: _after(row, body)]
         if axes & _axes(body, row, param) and not any(param in used(n) for n in before):
             return row
@@ -98,18 +99,6 @@ def _row(loop: Node, fill: Node, makers: dict[Value, Node]) -> Value | None:
 def _after(row: Value, body: Block) -> int:
     """Where in a body its row is known."""
     return next((k + 1 for k, n in enumerate(body.nodes) if row in n.outs), 0)
-
-
-def _is_last(arg: Arg, count: Arg, makers: dict[Value, Node]) -> bool:
-    """Whether a number is one less than another."""
-    if isinstance(arg, Const) and isinstance(count, Const):
-        return arg.value == count.value - 1
-    node = makers.get(arg)
-    return node is not None and node.op is _subtract and node.args[0] == count and _is_number(node.args[1], 1)
-
-
-def _is_number(arg: Arg, number: int) -> bool:
-    return isinstance(arg, Const) and arg.value == number
 
 
 def _axes(body: Block, row: Value, param: Value) -> set[int]:

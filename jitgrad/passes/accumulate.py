@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import numpy as np
 
 from jitgrad.ir.graph import Arg, Block, Const, Node, Value
 from jitgrad.ops.index import add_at
 from jitgrad.ops.registry import UFUNCS
 from jitgrad.ops.shape import broadcast_to_
-from jitgrad.passes.rename import renamed
+from jitgrad.passes.replacing import Replacer
 
 
 def accumulate(block: Block) -> Block:
@@ -19,28 +17,12 @@ def accumulate(block: Block) -> Block:
     The adjoint of an index is zeros with `g` added at the index; where it meets another contribution, that one is the
     buffer to add into. In a loop that is the adjoint which the loop carries.
     """
-    return _Accumulator(block).rewritten(block)
+    return _Accumulator(block).block(block)
 
 
-class _Accumulator:
-    def __init__(self, block: Block):
-        self.maker: dict[Arg, Node] = {}
-        self.uses: Counter[Arg] = Counter(block.results)
-        for node in block.walk():
-            self.maker.update(dict.fromkeys(node.outs, node))
-            self.uses.update(node.args)
-            for region in node.regions:
-                self.uses.update(region.results)
-
-    def rewritten(self, block: Block) -> Block:
-        nodes: list[Node] = []
-        for node in block.nodes:
-            if node.regions:
-                node = renamed(node, {}, tuple(map(self.rewritten, node.regions)))
-            replaced = self.added_in_place(node) or [node]
-            nodes.extend(replaced)
-            self.maker.update({o: n for n in replaced for o in n.outs})
-        return Block(block.params, nodes, block.results, block.name, block.notes)
+class _Accumulator(Replacer):
+    def replaced(self, node: Node) -> list[Node]:
+        return self.added_in_place(node) or [node]
 
     def added_in_place(self, node: Node) -> list[Node] | None:
         if node.op is not UFUNCS[np.add] or not node.out.type.shape:

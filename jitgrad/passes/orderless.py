@@ -41,7 +41,7 @@ def _turned(node: Node, maker: dict[Arg, Node]) -> Node:
     (body,) = node.regions
     back = body.params[0]
     differences = [n for n in body.nodes if n.op is UFUNCS[np.subtract] and n.args[1] is back]
-    reflections = [n for n in differences if _is_last(n.args[0], node.args[0], maker)]
+    reflections = [n for n in differences if is_last(n.args[0], node.args[0], maker)]
     if not reflections or has_effect(node) or not all(_in_any_order(node, k, maker) for k in range(len(node.outs))):
         return node
     index = Value(back.type, reflections[0].out.name)
@@ -52,7 +52,7 @@ def _turned(node: Node, maker: dict[Arg, Node]) -> Node:
     return Node(for_, node.args, node.outs, node.attrs, (region,), node.loc)
 
 
-def _is_last(arg: Arg, count: Arg, maker: dict[Arg, Node]) -> bool:
+def is_last(arg: Arg, count: Arg, maker: dict[Arg, Node]) -> bool:
     """Whether a number is that of the last of so many iterations."""
     if isinstance(arg, Const):
         return isinstance(count, Const) and arg.value == count.value - 1

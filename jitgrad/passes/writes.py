@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import numpy as np
 
 from jitgrad.ir.graph import Arg, Block, Node, Value
 from jitgrad.ops.index import add_at, getitem_, setitem
 from jitgrad.ops.registry import UFUNCS
-from jitgrad.passes.rename import renamed
+from jitgrad.passes.replacing import Replacer
 
 _add, _subtract, _negative = UFUNCS[np.add], UFUNCS[np.subtract], UFUNCS[np.negative]
 
@@ -21,31 +19,15 @@ def direct_writes(block: Block) -> Block:
     * `x[i] = x[i] + v` is `add_at(x, v, i)`: that is linear in `x`, so that its reverse neither clears the cotangent
       nor needs what was overwritten.
     """
-    return _Writes(block).rewritten(block)
+    return _Writes(block).block(block)
 
 
-class _Writes:
-    def __init__(self, block: Block):
-        self.maker: dict[Arg, Node] = {}
-        self.uses: Counter[Arg] = Counter(block.results)
-        for node in block.walk():
-            self.maker.update(dict.fromkeys(node.outs, node))
-            self.uses.update(node.args)
-            for region in node.regions:
-                self.uses.update(region.results)
-
-    def rewritten(self, block: Block) -> Block:
-        nodes: list[Node] = []
-        for node in block.nodes:
-            if node.regions:
-                node = renamed(node, {}, tuple(map(self.rewritten, node.regions)))
-            replaced = [node]
-            if node.op is setitem and all(part[0] != "array" for part in node.attrs["pattern"]):
-                node = self.without_the_lost(node)
-                replaced = self.as_additions(node) or [node]
-            nodes.extend(replaced)
-            self.maker.update({o: n for n in replaced for o in n.outs})
-        return Block(block.params, nodes, block.results, block.name, block.notes)
+class _Writes(Replacer):
+    def replaced(self, node: Node) -> list[Node]:
+        if node.op is not setitem or any(part[0] == "array" for part in node.attrs["pattern"]):
+            return [node]
+        node = self.without_the_lost(node)
+        return self.as_additions(node) or [node]
 
     def without_the_lost(self, node: Node) -> Node:
         """A write whose target is the last one's, which wrote to the same place and is read by nobody else."""
