@@ -5,6 +5,8 @@ import pytest
 from lowered import agree
 
 from jitgrad import grad, jit, jvp
+from jitgrad.api.transforms import Jitted
+from jitgrad.testing.arrays import run_arrays
 
 RNG = np.random.default_rng(5)
 X, MU, L = RNG.normal(size=(4, 3)), RNG.normal(size=(5, 3)), RNG.normal(size=(5, 3))
@@ -106,6 +108,65 @@ def test_derivatives(function):
 def test_no_iterations(function, n, k, d):
     x, mu, packed = np.ones((n, d)), np.ones((k, d)), np.ones((k, d))
     agree(function, (x, mu, packed))
+
+
+def test_nothing_is_touched_without_components():
+    """Rows too short for the scratch are no fault as long as nobody reads them."""
+    x, mu, packed = np.ones((2, 3)), np.ones((0, 1)), np.ones((0, 2))
+    agree(triangle, (x, mu, packed))
+    agree(too_short, (x, mu, np.ones(2)))
+
+
+def too_short(x, mu, scratch):
+    """Reads elements that all components read, and that aren't there if there are no components."""
+    total = 0.0
+    for i in range(x.shape[0]):
+        for c in range(mu.shape[0]):
+            for j in range(x.shape[1]):
+                for r in range(j + 1):
+                    total += scratch[j] * mu[c, 0] * x[i, r]
+    return total
+
+
+def counted(x, mu, scale):
+    """Python's numbers stay such, whose precision is that of what they meet."""
+    out = np.zeros(mu.shape[0], dtype=np.float32)
+    count, weak = 0, 0.0
+    for i in range(x.shape[0]):
+        for c in range(mu.shape[0]):
+            for j in range(x.shape[1]):
+                for r in range(j + 1):
+                    out[c] += x[i, r] * mu[c, j]
+            count += 1
+            weak += 0.25
+    return out * weak, x * count, scale * weak
+
+
+def test_float32():
+    args = (X.astype(np.float32), MU.astype(np.float32), np.float32(2))
+    found = jit(counted)(*args)
+    for got, wanted in zip(found, counted(*args), strict=True):
+        assert got.dtype == wanted.dtype == np.float32
+        np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)
+    engine = Jitted(counted)
+    flat = engine.flatten(args, {})
+    assert [r.dtype for r in run_arrays(engine, flat, ())] == [np.float32] * 3
+
+
+def roundabout(x, mu, packed):
+    """An index that is that of the loop, by a way that can't be followed."""
+    n, k = x.shape[0], mu.shape[0]
+    out = np.zeros(k)
+    for i in range(n):
+        for c in range(k):
+            for j in range(3):
+                for r in range(j + 1):
+                    out[n - (n - c)] += mu[c, j] * x[i, r] * packed[c, r]
+    return out
+
+
+def test_an_index_by_a_roundabout_way():
+    agree(roundabout, (X, MU, L))
 
 
 def test_components_are_innermost():

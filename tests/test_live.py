@@ -52,3 +52,21 @@ def test_directions_are_looked_at_in_front():
     text = jit(jacobian).source(np.ones(3), np.ones((4, 2)), np.eye(3), form="numba")
     look = text.index("!= 0.0")
     assert text.index("for v in range", look) > look
+
+
+def few_weights(y, w, m):
+    """Without weights, nobody asks how long y is."""
+    out = np.zeros((w.size, m))
+    for v in range(w.size):
+        for k in range(m):
+            out[v, k] += y[0, k] * w[v]
+    return out
+
+
+@pytest.mark.parametrize(("n", "m"), [(0, 9), (2, 3), (2, 0)])
+def test_no_more_directions_are_looked_at_than_there_are(n, m):
+    y, w = RNG.normal(size=(1, 3)), RNG.normal(size=n)
+    engine = Jitted(lambda y, d, w, m: jvp(lambda y: few_weights(y, w, m), (y,), (d,))[1])
+    with lowered():  # an index out of range raises
+        found = run_arrays(engine, engine.flatten((y, 2 * y, w, m), {}), ())
+    np.testing.assert_allclose(found, few_weights(2 * y, w, m))

@@ -205,7 +205,7 @@ PROGRAMS = {
     gauss_seidel: (VECTOR, {2: 1, 1: 1}),
     ode: (VECTOR, {2: 1}),  # the state, and not the scratch
     chunked: (VECTOR, {2: 2}),
-    no_iterations: (VECTOR, {1: 1}),
+    no_iterations: (VECTOR, {}),  # such a loop goes
     cholesky: (MATRIX, {}),
     lu: (MATRIX, {}),
     table: (MATRIX, {}),

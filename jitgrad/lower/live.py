@@ -18,8 +18,8 @@ from jitgrad.lower.lazy import nest
 from jitgrad.ops.flow import for_
 from jitgrad.ops.memory import load, store, sum_step
 from jitgrad.ops.registry import UFUNCS
-from jitgrad.ops.shape import greatest
-from jitgrad.ops.symbolic import Builder, Expr, as_arg, as_expr, building
+from jitgrad.ops.shape import axis_length, greatest, least
+from jitgrad.ops.symbolic import Builder, Expr, as_arg, as_expr, building, current
 from jitgrad.passes.rename import renamed
 
 FEW = 64  # tangents in each direction that are looked at
@@ -139,11 +139,18 @@ def _are_few(tangents: Value) -> bool:
     return all(isinstance(n, int) for n in lengths) and np.prod(lengths, dtype=int) <= FEW
 
 
+def _directions(array: Value, count: object) -> object:
+    """How many directions are looked at. If the outer loop has no iterations, nobody has checked that all are there."""
+    if array.type.shape[-1] == as_arg(count):
+        return count
+    return least(count, current().emit(axis_length, (array,), {"axis": array.type.ndim - 1}))
+
+
 def _range(arrays: list[Value], count: object) -> tuple[Arg, Arg]:
     """The first direction in which any of the arrays is not zero, and how many there are from it to the last."""
     first, end = as_expr(as_arg(count)), as_expr(Const.of(0))
     for array in arrays:
-        lengths = (*array.type.shape[:-1], count)  # a param's type names lengths of the array form
+        lengths = (*array.type.shape[:-1], _directions(array, count))
 
         def look(index: tuple, seen: tuple, array: Value = array) -> tuple:
             moves = np.not_equal(load(Expr(array), *index), 0.0)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from jitgrad.ir.graph import Arg, Block, Const, Node, Value, substitute, used
-from jitgrad.ops.control import check
 from jitgrad.ops.create import iota, uninitialized
 from jitgrad.ops.elementwise import astype, stop_gradient, where
 from jitgrad.ops.flow import branch, for_, for_loop, if_, region
@@ -35,14 +34,12 @@ class Batch:
         env: what stands for a value of the body.
         lanes: the values that have a lane axis.
         starts: integers that differ by one from lane to lane, with what they are in the first.
-        some: whether there are lanes at all, if that is not certain: without any, nothing is checked.
         rows: arrays of which each lane reads and writes the part at its own place on one axis, with that axis. They
             have no lane axis: that one is it.
     """
 
-    def __init__(self, count: Arg, some: object = None):
+    def __init__(self, count: Arg):
         self.count = count
-        self.some = some
         self.env: dict[Value, Arg] = {}
         self.lanes: set[Value] = set()
         self.starts: dict[Value, Arg] = {}
@@ -74,7 +71,7 @@ class Batch:
         if node.op in (getitem_, setitem, add_at) and node.args[0] in self.rows:
             self.at_own_place(node)
         elif not any(v in self.lanes or v in self.rows for v in used(node)):
-            self.alike(node)
+            self.once(node)
         elif node.op in (for_, if_):
             (self.loop if node.op is for_ else self.fork)(node)
         elif node.op is getitem_:
@@ -87,17 +84,8 @@ class Batch:
             self.set(node.out, self.computed(node), lanes=True)
             self.find_start(node)
 
-    def alike(self, node: Node) -> None:
+    def once(self, node: Node) -> None:
         """What is the same in every lane is done once."""
-        if self.some is not None and node.op is check:
-            ok = np.logical_or(self.get(node.args[0]), np.logical_not(self.some))
-            current().emit(check, (ok, *map(self.get, node.args[1:])), node.attrs)
-            return
-        if self.some is not None and any(inner.op is check for region in node.regions for inner in region.walk()):
-            if node.op not in (for_, if_):
-                raise Refused
-            (self.loop if node.op is for_ else self.fork)(node)
-            return
         copy = substitute(Block((), [node], ()), self.env)
         current().extend(copy.nodes)
 
@@ -185,6 +173,8 @@ class Batch:
     def own_place(self, node: Node, axis: int) -> tuple[tuple, list]:
         """The index with the lanes' part of an axis in place of one number on it."""
         number = node.args[(1 if node.op is getitem_ else 2) + node.attrs["pattern"][axis][1]]
+        if number not in self.starts:
+            raise Refused
 
         def replace(k: int, part: tuple, operands: list) -> tuple:
             if k != axis:

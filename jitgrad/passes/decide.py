@@ -6,7 +6,7 @@ from jitgrad.ir.graph import Arg, Block, Const, Node, Value
 from jitgrad.ir.types import BOOL, Type
 from jitgrad.ops.control import check
 from jitgrad.ops.elementwise import where
-from jitgrad.ops.flow import if_
+from jitgrad.ops.flow import for_, if_
 from jitgrad.passes.bounds import AND, COMPARISONS, NOT, OR, Bounds, are_integers
 from jitgrad.passes.carries import typed_as
 from jitgrad.passes.rename import rename_lengths, renamed
@@ -42,6 +42,9 @@ class _Decider:
         nodes = []
         for node in block.nodes:
             node = self.decided(renamed(node, self.env))
+            if node.op is for_ and self.has_none(node):
+                self.env.update(zip(node.outs, node.args[1:], strict=True))
+                continue
             result = self.result(node)
             if result is not None:
                 self.env[node.out] = result
@@ -53,6 +56,12 @@ class _Decider:
                     self.bounds.learn(node.args[0])
         results = tuple(self.env.get(r, r) for r in block.results)
         return Block(block.params, nodes, results, block.name, block.notes)
+
+    def has_none(self, loop: Node) -> bool:
+        """Whether a loop certainly has no iterations, and what it starts from may stand for what it gives."""
+        count = loop.args[0]
+        same = all(typed_as(a, o) is a for a, o in zip(loop.args[1:], loop.outs, strict=True))
+        return same and isinstance(count, Value) and self.bounds.is_certain(self.bounds.form(count).times(-1))
 
     def region(self, node: Node, region: Block) -> Block:
         with self.bounds.inside(node, region):

@@ -15,37 +15,57 @@ loop interchange).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 
 import numpy as np
 
-from jitgrad.ir.graph import Arg, Block, Const, Node, Value, lengths, used
+from jitgrad.ir.graph import Arg, Block, Const, Node, Value, defined, lengths, substitute, used
 from jitgrad.ops.create import uninitialized
-from jitgrad.ops.flow import for_, for_loop, if_
+from jitgrad.ops.flow import carried, for_, for_loop, if_, while_
 from jitgrad.ops.shape import broadcast_to_, least
 from jitgrad.ops.sums import Sums
 from jitgrad.ops.symbolic import Builder, as_arg, as_expr, building, current
 from jitgrad.passes.accesses import own_axis
 from jitgrad.passes.batch import Batch, Refused
+from jitgrad.passes.decide import decide
 from jitgrad.passes.rename import rename_lengths, renamed, renamed_throughout
 from jitgrad.passes.scratch import is_scratch
+from jitgrad.passes.simplify import simplify
 
 BLOCK = 32  # iterations done at once where their number has no bound
+
+_LOOPS = (for_, while_)
 
 KEPT, SUM, ROWS, SCRATCH = "kept", "sum", "rows", "scratch"
 
 
 def interchange(block: Block) -> Block:
-    """Do the iterations of loops at once where that pays and is possible."""
+    """Do the iterations of loops at once where that pays and is possible.
+
+    If there may be none, the loop around stays as it was besides, in the other side of a branch; where that is certain,
+    no branch is left.
+    """
     if not any(node.op is for_ for node in block.nodes):
         return block
-    return rename_lengths(*_Interchanger(block).run())
+    changed, env = _Interchanger(block).run()
+    return simplify(decide(rename_lengths(changed, env))) if env else block
 
 
 class _Interchanger:
+    """Goes through a program.
+
+    Attributes:
+        env: what stands for values that are no more.
+        counts: the numbers of iterations that are done at once in the loop which is looked at, but in no other one.
+        inside: what is made in that loop.
+    """
+
     def __init__(self, block: Block):
         self.program = block
         self.makers = {out: node for node in block.walk() for out in node.outs}
         self.env: dict[Arg, Arg] = {}
+        self.counts: dict[Value, None] = {}
+        self.inside: set[Value] = set()
 
     def run(self) -> tuple[Block, dict[Arg, Arg]]:
         return self.block(self.program, ()), self.env
@@ -53,19 +73,43 @@ class _Interchanger:
     def block(self, block: Block, around: tuple[Node, ...]) -> Block:
         nodes = []
         for node in block.nodes:
-            done = self.done_at_once(node, block, around) if node.op is for_ else None
-            if done is not None:
-                nodes.extend(renamed_throughout(n, self.env) for n in done)
-                continue
-            regions = tuple(self.block(region, (*around, node)) for region in node.regions)
-            nodes.append(renamed(node, self.env, regions))
+            is_outermost = node.op in _LOOPS and not any(n.op in _LOOPS for n in around)
+            nodes += (self.outermost if is_outermost else self.changed)(node, block, around)
         results = tuple(self.env.get(r, r) for r in block.results)
         return Block(block.params, nodes, results, block.name, block.notes)
+
+    def outermost(self, node: Node, block: Block, around: tuple[Node, ...]) -> list[Node]:
+        """What becomes of a loop in no other one.
+
+        It stays as it is besides, for when there are no iterations to be done at once: then what all of them read has
+        not been checked.
+        """
+        self.counts, self.inside = {}, {*defined(Block((), [node], ()))}
+        before = renamed_throughout(node, self.env)
+        nodes = self.changed(node, block, around)
+        if not self.counts:
+            return nodes
+        (after,) = nodes
+        outs = carried(node.outs)
+        copy = substitute(Block((), [before], before.outs), {})
+        regions = (Block((), [after], after.outs, "then"), Block((), copy.nodes, copy.results, "orelse"))
+        with building(Builder()) as builder:
+            builder.loc = node.loc
+            some = reduce(np.logical_and, (as_expr(n) > 0 for n in self.counts))
+        self.env.update(zip(node.outs, outs, strict=True))
+        return [*builder.nodes, Node(if_, (as_arg(some),), outs, {}, regions, node.loc)]
+
+    def changed(self, node: Node, block: Block, around: tuple[Node, ...]) -> list[Node]:
+        """What becomes of a node."""
+        done = self.done_at_once(node, block, around) if node.op is for_ else None
+        if done is not None:
+            return [renamed_throughout(n, self.env) for n in done]
+        return [renamed(node, self.env, tuple(self.block(region, (*around, node)) for region in node.regions))]
 
     def done_at_once(self, node: Node, block: Block, around: tuple[Node, ...]) -> list[Node] | None:
         """The nodes in place of a loop; None if it stays."""
         nested = bool(around) and around[-1].op is for_
-        triangular = nested and _is_triangular(node, self.makers)
+        triangular = nested and node.args[0] not in self.inside and _is_triangular(node, self.makers)
         if not triangular and not _repeats_itself(node):
             return None
         kinds = [self.kind(node, block, around, k) for k in range(len(node.outs))]
@@ -75,12 +119,13 @@ class _Interchanger:
             builder.loc = node.loc
             try:
                 if triangular:
-                    some = None if isinstance(node.args[0], Const) else as_expr(node.args[0]) > 0
-                    outs = _at_once(node, kinds, node.args[0], Const.of(0), node.args[1:], some)
+                    outs = _at_once(node, kinds, node.args[0], Const.of(0), node.args[1:])
                 else:
                     outs = _in_blocks(node, kinds)
             except Refused:
                 return None
+        if triangular and isinstance(node.args[0], Value):
+            self.counts[node.args[0]] = None
         self.env.update(zip(node.outs, map(as_arg, outs), strict=True))
         return builder.nodes
 
@@ -91,7 +136,10 @@ class _Interchanger:
         if result is param:
             return KEPT
         if Sums(body).end_of(param, body) == k:
-            return SUM
+            # Of an array there would be one for each iteration, anew in each of the outer loop. And a Python number
+            # that is summed up by NumPy isn't one, until the outer loop hands it on.
+            read = any(node.outs[k] in used(n) for n in block.nodes)
+            return None if around and (param.type.shape or (param.type.weak and read)) else SUM
         if not param.type.shape:
             return None
         if own_axis(node, k, self.makers) is not None:
@@ -118,20 +166,19 @@ class _Interchanger:
 def _in_blocks(node: Node, kinds: list[str]) -> tuple:
     """A loop over blocks of iterations, each block at once."""
     count = as_expr(node.args[0])
-    if isinstance(count, int):
-        return _at_once(node, kinds, node.args[0], Const.of(0), node.args[1:])
 
     def build(b: object, *carry: object) -> Sequence:
         start = b * BLOCK
-        return _at_once(node, kinds, as_arg(least(count - start, BLOCK)), as_arg(start), tuple(map(as_arg, carry)))
+        lanes = as_arg(least(count - start, BLOCK))
+        return _at_once(node, kinds, lanes, as_arg(start), tuple(map(as_arg, carry)))
 
     return for_loop((count + (BLOCK - 1)) // BLOCK, node.args[1:], build, "block")
 
 
-def _at_once(node: Node, kinds: list[str], count: Arg, start: Arg, init: Sequence[Arg], some: object = None) -> list:
+def _at_once(node: Node, kinds: list[str], count: Arg, start: Arg, init: Sequence[Arg]) -> list:
     """All iterations from `start` on; what the loop carries after them."""
     (body,) = node.regions
-    batch = Batch(count, some)
+    batch = Batch(count)
     batch.set_index(body.params[0], start)
     for param, kind, before in zip(body.params[1:], kinds, init, strict=True):
         shape = (*param.type.shape, count)
