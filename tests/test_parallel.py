@@ -52,6 +52,33 @@ def neighbours(w, x, y):
     return np.sum(out)
 
 
+def gathered(w, x, index):
+    """What is out of range raises, though threads have no way to."""
+    total = 0.0
+    for i in range(x.shape[0]):
+        total += np.exp(x[index[i], 0] * w[0])
+    return total
+
+
+def cells(w, x, y):
+    """An index computed of floats, which may come out otherwise in a second run: one thread."""
+    total = 0.0
+    for i in range(x.shape[0]):
+        total += y[int(np.exp(0.1 * x[i, 0]) * 3.0)] * w[0]
+    return total
+
+
+def waiting(w, x, y):
+    """A `while` asks for Ctrl-C: one thread."""
+    total = 0.0
+    for i in range(x.shape[0]):
+        v = abs(x[i, 0]) + 1.0
+        while v > 0.5:
+            v *= 0.5
+        total += v * w[0]
+    return total
+
+
 FUNCTIONS = [likelihood, rows, recurrence, neighbours]
 W = np.array([0.3, -1.2, 0.7])
 
@@ -104,6 +131,23 @@ def test_what_is_shared_out():
     assert not threaded(grad(likelihood), W, X, Y)
     assert not threaded(jit(recurrence, parallel=True), W, X, Y)
     assert not threaded(jit(neighbours, parallel=True), W, X, Y)
+
+
+def test_an_index_out_of_range():
+    f, index = jit(gathered, parallel=True), np.arange(11)
+    assert threaded(f, W, X, index)
+    assert f(W, X, index) == pytest.approx(gathered(W, X, index))
+    wrong = np.where(index == 7, 11, index)
+    for _ in range(3):
+        with pytest.raises(IndexError, match="index 11 is out of bounds for axis 0 with size 11"):
+            f(W, X, wrong)
+    assert f(W, X, index) == pytest.approx(gathered(W, X, index))
+
+
+@pytest.mark.parametrize("function", [cells, waiting], ids=lambda f: f.__name__)
+def test_what_can_raise_in_a_thread_is_not_shared_out(function):
+    assert not threaded(jit(function, parallel=True), W, X, Y)
+    assert not threaded(grad(function, parallel=True), W, X, Y)
 
 
 def test_from_the_cache(tmp_path):

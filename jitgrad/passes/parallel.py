@@ -5,6 +5,9 @@ sums, and arrays of which each iteration reads and writes only its own part. A t
 and what the threads have found is added in their order: no two write to the same place, and the same number of threads
 gives the same bits.
 
+An exception has no way out of a thread. What a loop checks is checked by a loop in front; one that calls functions, or
+asks for Ctrl-C as a `while` does, has one thread.
+
 What a thread does is a function of its own, so that it is compiled as any other; the loop over the threads is another.
 """
 
@@ -14,18 +17,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jitgrad.ir.function import Function
+from jitgrad.ir.function import Function, has_effect
 from jitgrad.ir.graph import Arg, Block, Node, Value, reads, substitute
 from jitgrad.ir.op import Op
 from jitgrad.ir.types import INT64, Type
-from jitgrad.ops.flow import PARALLEL, add_call, carried, for_, for_loop
+from jitgrad.ops.flow import PARALLEL, add_call, call_, carried, for_, for_loop, if_, while_
 from jitgrad.ops.index import setitem
 from jitgrad.ops.rules import Constant
 from jitgrad.ops.shape import broadcast_to_, greatest, least
 from jitgrad.ops.sums import Sums
 from jitgrad.ops.symbolic import Builder, Expr, as_arg, as_expr, building, current
 from jitgrad.passes.accesses import own_axis
-from jitgrad.passes.rename import rename_lengths, renamed_throughout
+from jitgrad.passes.dce import dce
+from jitgrad.passes.rename import rename_lengths, renamed, renamed_throughout
 
 # How many threads compiled code may use. What is run by Python has one.
 thread_count = Op("thread_count", lambda args: Type(INT64), lambda: 1, Constant())
@@ -38,20 +42,30 @@ def shared_out(block: Block) -> tuple[Block, list[Function]]:
     makers = {out: node for node in block.walk() for out in node.outs}
     made: list[Function] = []
     env: dict[Arg, Arg] = {}
+    return rename_lengths(_in_block(block, makers, env, made), env), made
+
+
+def _in_block(block: Block, makers: dict[Value, Node], env: dict[Arg, Arg], made: list[Function]) -> Block:
+    """The block, or a branch in it, with its loops shared out; `env` is what stands for their results."""
     nodes: list[Node] = []
     for node in block.nodes:
+        if node.op is if_:
+            nodes.append(renamed(node, env, tuple(_in_block(r, makers, env, made) for r in node.regions)))
+            continue
         node = renamed_throughout(node, env)
         kinds = _kinds(node, makers) if node.op is for_ else None
-        if not kinds:
+        checks = _checks(node) if kinds else None
+        if not kinds or checks is None:
             nodes.append(node)
             continue
+        nodes += checks
         with building(Builder()) as builder:
             builder.loc = node.loc
             outs = _shared(node, kinds, made)
         nodes.extend(builder.nodes)
         env.update(zip(node.outs, map(as_arg, outs), strict=True))
     results = tuple(env.get(r, r) for r in block.results)
-    return rename_lengths(Block(block.params, nodes, results, block.name, block.notes), env), made
+    return Block(block.params, nodes, results, block.name, block.notes)
 
 
 def _kinds(node: Node, makers: dict[Value, Node]) -> list[str] | None:
@@ -67,6 +81,32 @@ def _kinds(node: Node, makers: dict[Value, Node]) -> list[str] | None:
         else:
             return None
     return kinds
+
+
+def _checks(node: Node) -> list[Node] | None:
+    """A loop that does what another checks, if that checks anything; None if it may raise in other ways.
+
+    The same if what is checked depends on what the loop carries, or on floats: their last bit may be another in the
+    second loop.
+    """
+    (body,) = node.regions
+    if any(inner.op in (while_, call_) for inner in body.walk()):
+        return None
+    if not has_effect(node):
+        return []
+    alone = dce(substitute(Block(body.params[:1], body.nodes, ()), {p: p for p in body.params[1:]}))
+    if any(p in reads(alone) for p in body.params[1:]) or any(o.type.is_float for n in alone.walk() for o in n.outs):
+        return None
+    return [Node(for_, node.args[:1], (), {}, (alone,), node.loc)]
+
+
+def _unchecked(nodes: list[Node]) -> list[Node]:
+    """Nodes without the checks among them."""
+    return [
+        renamed(n, {}, tuple(Block(r.params, _unchecked(r.nodes), r.results, r.name, r.notes) for r in n.regions))
+        for n in nodes
+        if not n.op.effect
+    ]
 
 
 def _shared(node: Node, kinds: list[str], made: list[Function]) -> list:
@@ -140,7 +180,7 @@ def _part(node: Node, kinds: list[str]) -> Function:
 
         def iteration(i: object, *carry: object) -> tuple:
             env = {body.params[0]: as_arg(i + first), **dict(zip(body.params[1:], map(as_arg, carry), strict=True))}
-            copy = substitute(Block((), body.nodes, body.results), env)
+            copy = substitute(Block((), _unchecked(body.nodes), body.results), env)
             current().extend(copy.nodes)
             return copy.results
 
