@@ -8,16 +8,21 @@ not written, or beyond an array, is wrong in a way that shows.
 import math
 import re
 from contextlib import contextmanager, nullcontext
+from functools import partialmethod
 from unittest import mock
 
 import numpy as np
 import scipy.special
+from feeding import leaves
 
 from jitgrad.api.forward import Pushforward
 from jitgrad.api.program import Program
 from jitgrad.api.reverse import Vjp
-from jitgrad.runtime import errors, linalg, vecmath
-from jitgrad.testing.arrays import pullback_arrays, push_arrays
+from jitgrad.api.transforms import Gradient
+from jitgrad.codegen import module_source
+from jitgrad.lower import lower, pipeline
+from jitgrad.runtime import errors, vecmath
+from jitgrad.testing.arrays import pullback_arrays, push_arrays, run_arrays
 
 WORST = {"f": np.nan, "i": -(2**62), "u": 2**31, "b": True}
 
@@ -83,10 +88,21 @@ def space_of(text: str) -> dict:
         elif module == "errors":
             space[name] = getattr(errors, name)
         elif module == "linalg":
-            space[name] = getattr(linalg, name).py_func
+            space[name] = _product(name.removesuffix("_plain"))
         else:
             space[name] = _compiled(module, name)
     return space
+
+
+def _product(name: str):
+    """A product of matrices; those that are meant transposed have a t in its name."""
+    left, right = name[-2:] if name.startswith("matmul_") and name != "matmul_batch" else "nn"
+
+    def product(a, b, out):
+        a, b = (x.view(np.ndarray).T if t == "t" else x.view(np.ndarray) for x, t in ((a, left), (b, right)))
+        np.copyto(out, a @ b)
+
+    return product
 
 
 def _compiled(module: str, name: str):
@@ -102,12 +118,12 @@ def function_of(engine, *args) -> tuple:
     return space[re.findall(r"^def (\w+)", text, re.MULTILINE)[-1]], text
 
 
-def interpret(program: Program, values: list) -> object:
-    """What the lowered program gives for these values of the params."""
+def interpret(program: Program, values: list, improve: bool = True) -> object:
+    """What the lowered program gives for these values of the params; its loops improved, or as they are at first."""
     types = [p.type for p in program.block.params]
     values = [v if t.ndim or t.weak else t.dtype.type(v) for v, t in zip(values, types, strict=True)]
     values = [np.ascontiguousarray(v).view(Checked) if t.ndim else v for v, t in zip(values, types, strict=True)]
-    text = program.source("numba")
+    text = program.source("numba") if improve else unimproved(program)
     space = space_of(text)
     exec(compile(re.sub(r"^(from|import) .*$", "", text, flags=re.MULTILINE), "<lowered>", "exec"), space)
     try:
@@ -124,11 +140,40 @@ def _plain(results: object) -> object:
     return np.asarray(results) if isinstance(results, np.ndarray) else results
 
 
+def unimproved(program: Program) -> str:
+    """The text of a program whose array operations have become loops, and no more than that."""
+    with mock.patch.object(pipeline, "STEPS", []):
+        return module_source(lower(program.block), program.entry, "numba", program.doc, program.defaults)
+
+
 @contextmanager
-def lowered():
+def lowered(improve: bool = True):
     """What runs the array form runs the lowered form instead."""
-    with mock.patch.object(Program, "interpret", interpret):
+    with mock.patch.object(Program, "interpret", partialmethod(interpret, improve=improve)):
         yield
+
+
+# How a program may be run: are its loops shared out among threads, and improved?
+LEVELS = ((False, False), (False, True), (True, True))
+
+
+def levels_agree(function, places: tuple[int, ...], args: tuple, rtol: float = 1e-9) -> None:
+    """Check that value and gradient by these arguments are the same at all levels of optimisation.
+
+    They are the array form, its loops as lowering makes them, these improved, and those of the program on threads.
+    """
+
+    def run(parallel: bool = False) -> list:
+        engine = Gradient(function, places, has_aux=False, with_value=True, parallel=parallel)
+        return _leaves(run_arrays(engine, engine.flatten(args, {}), (1.0,)))
+
+    wanted = run()
+    for parallel, improve in LEVELS:
+        with lowered(improve):
+            found = run(parallel)
+        for x, y in zip(found, wanted, strict=True):
+            assert (x.shape, x.dtype) == (y.shape, y.dtype)
+            np.testing.assert_allclose(x, y, rtol=rtol, atol=1e-11)
 
 
 def agree(function, args: tuple, rtol: float = 1e-9) -> None:
@@ -161,9 +206,7 @@ def _is_float(x: object) -> bool:
 
 
 def _leaves(tree: object) -> list:
-    if isinstance(tree, tuple | list):
-        return [leaf for branch in tree for leaf in _leaves(branch)]
-    return [] if tree is None else [np.asarray(tree)]
+    return [np.asarray(leaf) for leaf in leaves(tree) if leaf is not None]
 
 
 def _moved(args: tuple, tangents: tuple, h: float) -> tuple:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from algorithms import ALGORITHMS
 from feeding import close, copied, direction, inner, is_float, leaves, moved, same
+from lowered import levels_agree
 
 from jitgrad.api.forward import Pushforward
 from jitgrad.api.reverse import Vjp
@@ -108,6 +109,12 @@ def test_second_order(name):
             return leaves(run_gradient(engine, moved(case.args, case.tangents, by), heads)[1])
 
         close(leaves(dots), slopes(at, case.step), 1e-6)
+
+
+@each
+def test_levels(name):
+    case = Case(name)
+    levels_agree(case.function, case.places(), case.args)
 
 
 def run_gradient(engine: Gradient, args: tuple, head: object) -> object:

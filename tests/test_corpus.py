@@ -8,6 +8,7 @@ import feeding
 import numpy as np
 import pytest
 from feeding import close, copied, direction, inner, is_float, leaves, moved, same
+from lowered import levels_agree
 
 from jitgrad.api.forward import Pushforward
 from jitgrad.api.reverse import Vjp, vjp
@@ -115,6 +116,12 @@ def test_second_order(name):
     }
     slopes = [feeding.slope(lambda t, k=k: ends[t][k]) for k in range(len(leaves(dots)))]
     close(leaves(dots), slopes, 1e-3 if name in IN_SINGLE else 1e-6)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_levels(name):
+    function, args, *_ = set_up(name, np.float64)
+    levels_agree(function, differentiable(args), args)
 
 
 # Compiled: every function once, every fifth in forward mode and the others in reverse mode, the dtypes in turn. The

@@ -7,6 +7,7 @@ import feeding
 import numpy as np
 import programs
 import pytest
+from lowered import lowered
 from programs import Program
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")
@@ -80,6 +81,13 @@ def program(m0, n):
 @pytest.mark.parametrize("start", range(0, 2000, CHUNK))
 def test_array_form(start):
     reports = programs.run(range(start, start + CHUNK), size=1 + start // CHUNK % 4)
+    assert not reports, "\n\n".join(reports)
+
+
+@pytest.mark.parametrize("start", range(20_000, 20_100, CHUNK // 5))
+def test_lowered(start):
+    with lowered():
+        reports = programs.run(range(start, start + CHUNK // 5), size=1 + start // 10 % 4)
     assert not reports, "\n\n".join(reports)
 
 
