@@ -21,6 +21,7 @@ from jitgrad.api.reverse import Vjp
 from jitgrad.api.transforms import Gradient
 from jitgrad.codegen import module_source
 from jitgrad.lower import lower, pipeline
+from jitgrad.passes import parallel
 from jitgrad.runtime import errors, vecmath
 from jitgrad.testing.arrays import pullback_arrays, push_arrays, run_arrays
 
@@ -163,14 +164,14 @@ def levels_agree(function, places: tuple[int, ...], args: tuple, rtol: float = 1
     They are the array form, its loops as lowering makes them, these improved, and those of the program on threads.
     """
 
-    def run(parallel: bool = False) -> list:
-        engine = Gradient(function, places, has_aux=False, with_value=True, parallel=parallel)
+    def run(threads: bool = False) -> list:
+        engine = Gradient(function, places, has_aux=False, with_value=True, parallel=threads)
         return _leaves(run_arrays(engine, engine.flatten(args, {}), (1.0,)))
 
     wanted = run()
-    for parallel, improve in LEVELS:
-        with lowered(improve):
-            found = run(parallel)
+    for threads, improve in LEVELS:
+        with lowered(improve), mock.patch.object(parallel, "GRAIN", 1):
+            found = run(threads)
         for x, y in zip(found, wanted, strict=True):
             assert (x.shape, x.dtype) == (y.shape, y.dtype)
             np.testing.assert_allclose(x, y, rtol=rtol, atol=1e-11)

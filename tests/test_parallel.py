@@ -1,5 +1,7 @@
 """Loops shared out among threads: the same numbers, the same bits for the same number of threads, no race."""
 
+import inspect
+import re
 import subprocess
 import sys
 
@@ -10,6 +12,7 @@ from lowered import lowered
 
 from jitgrad import grad, jit, value_and_grad
 from jitgrad.api.transforms import Gradient
+from jitgrad.passes import parallel
 from jitgrad.testing.arrays import run_arrays
 
 RNG = np.random.default_rng(8)
@@ -83,8 +86,11 @@ FUNCTIONS = [likelihood, rows, recurrence, neighbours]
 W = np.array([0.3, -1.2, 0.7])
 
 
-def threaded(f, *args):
-    return "_on_threads(" in f.source(*args, form="numba")
+def shared(f, *args):
+    """The lines whose work is shared out."""
+    lines = inspect.getsourcelines(inspect.getmodule(f))[0]
+    numbers = re.findall(r"^def part_of_line_(\d+)", f.source(*args, form="numba"), re.MULTILINE)
+    return {lines[int(n) - 1].strip() for n in numbers}
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
@@ -125,17 +131,20 @@ def test_the_same_bits():
         numba.set_num_threads(before)
 
 
+LOOP = "for i in range(x.shape[0]):"
+
+
 def test_what_is_shared_out():
-    assert threaded(grad(likelihood, parallel=True), W, X, Y)
-    assert threaded(jit(rows, parallel=True), W, X, Y)
-    assert not threaded(grad(likelihood), W, X, Y)
-    assert not threaded(jit(recurrence, parallel=True), W, X, Y)
-    assert not threaded(jit(neighbours, parallel=True), W, X, Y)
+    assert shared(grad(likelihood, parallel=True), W, X, Y) == {LOOP}
+    assert shared(jit(rows, parallel=True), W, X, Y) == {LOOP, "return np.sum(out * out)"}
+    assert not shared(grad(likelihood), W, X, Y)
+    assert shared(jit(recurrence, parallel=True), W, X, Y) == {"return state + np.sum(w)"}
+    assert shared(jit(neighbours, parallel=True), W, X, Y) == {"return np.sum(out)"}
 
 
 def test_an_index_out_of_range():
     f, index = jit(gathered, parallel=True), np.arange(11)
-    assert threaded(f, W, X, index)
+    assert shared(f, W, X, index) == {LOOP}
     assert f(W, X, index) == pytest.approx(gathered(W, X, index))
     wrong = np.where(index == 7, 11, index)
     for _ in range(3):
@@ -146,8 +155,8 @@ def test_an_index_out_of_range():
 
 @pytest.mark.parametrize("function", [cells, waiting], ids=lambda f: f.__name__)
 def test_what_can_raise_in_a_thread_is_not_shared_out(function):
-    assert not threaded(jit(function, parallel=True), W, X, Y)
-    assert not threaded(grad(function, parallel=True), W, X, Y)
+    assert not shared(jit(function, parallel=True), W, X, Y)
+    assert not shared(grad(function, parallel=True), W, X, Y)
 
 
 def test_from_the_cache(tmp_path):
@@ -170,3 +179,83 @@ def test_from_the_cache(tmp_path):
     x = np.arange(10.0)
     for text in results:
         assert float(text.split()[0]) == pytest.approx(-np.sum(x * np.exp(-0.5 * x)))
+
+
+# Array operations
+
+
+def chain(w, x, y):
+    return np.sum(np.exp(-(y**2)) * np.log1p(y * y)) + np.sum(w * w)
+
+
+def stretched(w, x, y):
+    """Columns, rows, numbers and arrays of fewer axes."""
+    return np.sum(np.tanh(x * w + y[:, None]) * np.float32(2.0)) * np.sum(w)
+
+
+def normalised(w, x, y):
+    e = np.exp(x - np.max(x, axis=1, keepdims=True))
+    p = e / np.sum(e, axis=1, keepdims=True)
+    return np.sum(np.log(p) @ w) + np.sum(np.mean(p, axis=0) ** 2)
+
+
+def standardised(w, x, y):
+    """What is summed over the rows is read by all of them."""
+    z = (x - np.mean(x, axis=0)) / np.std(x, axis=0)
+    return np.sum(np.where(z > 0, z**3, z * w) * np.sum(z, axis=1)[:, None])
+
+
+def of_columns(w, x, y):
+    """The first axis of one is the second of another."""
+    square = x.T @ x
+    return np.sum(np.sin(square) * w + np.cos(square.T) * w[:, None]) + np.sum(np.any(x > 1.0, axis=1))
+
+
+def kept(w, x, y):
+    """Arrays are results."""
+    half = 0.5 * x
+    return half * w, np.zeros_like(x), np.sum(half, axis=0)
+
+
+ARRAYS = [chain, stretched, normalised, standardised, of_columns]
+
+
+@pytest.mark.parametrize("function", ARRAYS, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("rows", [11, 1])
+def test_array_operations(function, rows, monkeypatch):
+    monkeypatch.setattr(parallel, "GRAIN", 1)
+    x, y = np.asfortranarray(X[-rows:] + np.arange(3)), Y[:rows]
+    with np.errstate(invalid="ignore"):
+        wanted = [function(W, x, y), *grad(function, argnums=(0, 1, 2))(W, x, y)]
+    engine = Gradient(function, (0, 1, 2), has_aux=False, with_value=True, parallel=True)
+    assert shared(value_and_grad(function, argnums=(0, 1, 2), parallel=True), W, x, y)
+    flat = engine.flatten((W, x, y), {})
+    with np.errstate(all="ignore"):
+        value, bars = run_arrays(engine, flat, (1.0,))
+    with lowered():
+        low_value, low = run_arrays(engine, flat, (1.0,))
+    for found in ([value, *bars], [low_value, *low]):
+        for a, b in zip(found, wanted, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+
+
+def test_array_operations_on_threads():
+    """Enough of them that there is more than one thread, in float32 too; and so few that there is but one."""
+    f = value_and_grad(normalised, argnums=(0, 1), parallel=True)
+    plain = value_and_grad(normalised, argnums=(0, 1))
+    for rows, dtype, rtol in ((50_000, np.float64, 1e-9), (50_000, np.float32, 2e-3), (3, np.float64, 1e-12)):
+        args = [a.astype(dtype) for a in (W, RNG.normal(size=(rows, 3)), RNG.normal(size=rows))]
+        assert len({f(*args)[1][1].tobytes() for _ in range(5)}) == 1
+        (value, bars), (wanted, wanted_bars) = f(*args), plain(*args)
+        assert value.dtype == wanted.dtype
+        np.testing.assert_allclose(value, wanted, rtol=rtol)
+        for a, b in zip(bars, wanted_bars, strict=True):
+            assert a.dtype == b.dtype
+            np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol)
+
+
+def test_arrays_as_results():
+    for n in (0, 2, 11):
+        for a, b in zip(jit(kept, parallel=True)(W, X[:n], Y[:n]), kept(W, X[:n], Y[:n]), strict=True):
+            assert (a.shape, a.dtype) == (b.shape, b.dtype)
+            np.testing.assert_array_equal(a, b)

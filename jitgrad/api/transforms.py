@@ -231,11 +231,11 @@ def grad(
         has_aux: the function returns `(output, auxiliary)`, and the result is `(gradient, auxiliary)`.
         boundscheck: raise `IndexError` for an index out of range. Most checks are done in front of loops or can be
             proved to be needless; without them, such an index reads or writes what lies there, or ends the process.
-        parallel: share out loops among threads (`numba.set_num_threads` says how many): those in no other loop, whose
-            iterations add to sums, or read and write their own parts of arrays, and which call no recursive function
-            and hold no `while`. The same number of threads gives the same bits. Threads take some 20 microseconds a
-            loop, and compiling takes longer. Where Numba's threads are OpenMP's, a process that has used them must not
-            fork.
+        parallel: share out work among threads (`numba.set_num_threads` says how many): array operations, by rows, and
+            loops in no other loop, whose iterations add to sums, or read and write their own parts of arrays, and which
+            call no recursive function and hold no `while`. The same number of threads gives the same bits. Starting
+            threads takes some 20 microseconds, and compiling for them longer. Where Numba's threads are OpenMP's, a
+            process that has used them must not fork.
 
     Returns:
         A function of the same arguments that gives the gradient in the structure of the argument (a tuple of them if

@@ -9,6 +9,7 @@ from jitgrad.ir.graph import Block, Node
 from jitgrad.passes.copies import make_copies
 from jitgrad.passes.parallel import shared_out
 from jitgrad.passes.pipeline import FINISH, SIMPLIFY, Passes, run
+from jitgrad.passes.rows import by_rows
 
 _SIMPLE = "simplified"
 
@@ -28,7 +29,7 @@ def optimise(block: Block, parallel: bool = False) -> Block:
         new.block = calling(run(_finish(function), simplified(function)), own)
     if not parallel:
         return calling(run(FINISH, block), own)
-    block, parts = shared_out(run([step for step in FINISH if step[0] is not make_copies], block))
+    block, parts = shared_out(by_rows(run([step for step in FINISH if step[0] is not make_copies], block)))
     for part in parts:
         part.block = make_copies(calling(part.block, own | {p: p for p in parts}), part)
     return make_copies(calling(block, own | {p: p for p in parts}))

@@ -8,11 +8,13 @@ gives the same bits.
 An exception has no way out of a thread. What a loop checks is checked by a loop in front; one that calls functions, or
 asks for Ctrl-C as a `while` does, has one thread.
 
-What a thread does is a function of its own, so that it is compiled as any other; the loop over the threads is another.
+What a thread does is a function of its own, so that it is compiled as any other; the loop over the threads is another,
+which calls the first as it is where there is too little to do for more than one.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,12 +23,12 @@ from jitgrad.ir.function import Function, has_effect
 from jitgrad.ir.graph import Arg, Block, Node, Value, reads, substitute
 from jitgrad.ir.op import Op
 from jitgrad.ir.types import INT64, Type
-from jitgrad.ops.flow import PARALLEL, add_call, call_, carried, for_, for_loop, if_, while_
-from jitgrad.ops.index import setitem
+from jitgrad.ops.flow import PARALLEL, add_call, branch, call_, carried, for_, for_loop, if_, while_
+from jitgrad.ops.index import add_at, setitem
 from jitgrad.ops.rules import Constant
 from jitgrad.ops.shape import broadcast_to_, greatest, least
 from jitgrad.ops.sums import Sums
-from jitgrad.ops.symbolic import Builder, Expr, as_arg, as_expr, building, current
+from jitgrad.ops.symbolic import Builder, Expr, as_arg, as_expr, as_length, building, current
 from jitgrad.passes.accesses import own_axis
 from jitgrad.passes.dce import dce
 from jitgrad.passes.rename import rename_lengths, renamed, renamed_throughout
@@ -35,6 +37,10 @@ from jitgrad.passes.rename import rename_lengths, renamed, renamed_throughout
 thread_count = Op("thread_count", lambda args: Type(INT64), lambda: 1, Constant())
 
 _SUM, _OWN = "sum", "own"
+
+# How many elements an iteration without loops, or many of them, must compute for each thread: starting threads takes
+# some 20 microseconds.
+GRAIN = 16384
 
 
 def shared_out(block: Block) -> tuple[Block, list[Function]]:
@@ -111,9 +117,7 @@ def _unchecked(nodes: list[Node]) -> list[Node]:
 
 def _shared(node: Node, kinds: list[str], made: list[Function]) -> list:
     """The results of a loop that is shared out."""
-    count = as_expr(node.args[0])
-    threads = current().emit(thread_count, (), {})
-    threads = least(threads, greatest(count, 1))
+    threads = _threads_for(as_expr(node.args[0]), node.regions[0])
     partial = []
     for kind, init in zip(kinds, node.args[1:], strict=True):
         shape = (as_arg(threads), *init.type.shape)
@@ -124,6 +128,17 @@ def _shared(node: Node, kinds: list[str], made: list[Function]) -> list:
     for kind, init, end in zip(kinds, node.args[1:], ends, strict=True):
         outs.append(as_expr(init) + np.sum(end, axis=0) if kind == _SUM else end)
     return outs
+
+
+def _threads_for(count: object, body: Block) -> object:
+    """How many threads share so many iterations."""
+    threads = least(current().emit(thread_count, (), {}), greatest(count, 1))
+    if any(inner.regions for inner in body.nodes):
+        return threads
+    computed = (out for node in body.nodes for out in node.outs if node.op not in (setitem, add_at))
+    shape = max((out.type.shape for out in computed), key=len, default=())
+    elements = math.prod(map(as_length, shape), start=count)
+    return least(threads, greatest(elements // GRAIN, 1))
 
 
 def _on_threads(node: Node, kinds: list[str], threads: object, partial: Sequence, made: list[Function]) -> tuple:
@@ -138,10 +153,14 @@ def _on_threads(node: Node, kinds: list[str], threads: object, partial: Sequence
         def body(thread: object, *carry: object) -> tuple:
             return _called(part, (thread, Expr(number), *carry, *map(as_expr, free)))
 
-        results = tuple(map(as_arg, for_loop(Expr(number), arrays, body, "thread")))
-    nodes = [Node(n.op, n.args, n.outs, {PARALLEL: True}, n.regions, n.loc) for n in builder.nodes]
+        def all_threads() -> tuple:
+            ends = for_loop(Expr(number), arrays, body, "thread")
+            current().nodes[-1].attrs[PARALLEL] = True
+            return ends
+
+        results = branch(Expr(number) == 1, lambda: body(0, *map(Expr, arrays)), all_threads)
     updates = {1 + k: k for k in range(len(kinds))}
-    block = Block((number, *arrays), nodes, results)
+    block = Block((number, *arrays), builder.nodes, tuple(map(as_arg, results)))
     whole = Function(f"{part.name}_on_threads", block, updates, loc=node.loc, threaded=True)
     more = _close(whole)
     made += [part, whole]
