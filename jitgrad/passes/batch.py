@@ -17,8 +17,9 @@ from jitgrad.ops.rules import strong_multiply
 from jitgrad.ops.shape import array_, broadcast_to_, copy_, reshape_, transpose_
 from jitgrad.ops.symbolic import as_arg, as_expr, building, current
 
-_ELEMENTWISE = (where, strong_multiply, astype, stop_gradient, copy_)
-_REDUCTIONS = frozenset(("sum", "prod", "max", "min", "any", "all"))
+# What treats each element alike, besides NumPy's ufuncs; what treats each place on the other axes alike.
+ELEMENTWISE = (where, strong_multiply, astype, stop_gradient, copy_)
+REDUCTIONS = frozenset(("sum", "prod", "max", "min", "any", "all"))
 _WHOLE = (None, None)  # the bounds of `:`
 
 
@@ -91,14 +92,14 @@ class Batch:
 
     def computed(self, node: Node) -> object:
         """Operations that treat each element, or each place on the other axes, alike."""
-        if node.op.ufunc is not None or node.op in _ELEMENTWISE:
+        if node.op.ufunc is not None or node.op in ELEMENTWISE:
             out = node.op(*map(self.operand, node.args), **node.attrs)
             return out if out.dtype == node.out.type.dtype else astype(out, dtype=node.out.type.dtype)
         if node.op is array_:
             rows = [reshape_(self.spread(a), 1, as_expr(self.count)) for a in node.args]
             return reshape_(concatenate_(*rows, axis=0), *node.attrs["shape"], as_expr(self.count))
         x = self.spread(node.args[0])
-        if node.op.name in _REDUCTIONS:
+        if node.op.name in REDUCTIONS:
             return node.op(x, **node.attrs)
         if node.op is transpose_:
             return transpose_(x, axes=(*node.attrs["axes"], x.ndim - 1))

@@ -12,17 +12,14 @@ import numpy as np
 
 from jitgrad.ir.graph import Arg, Block, Node, Value, used
 from jitgrad.ops.create import uninitialized
-from jitgrad.ops.elementwise import astype, stop_gradient, where
+from jitgrad.ops.elementwise import astype
 from jitgrad.ops.flow import for_loop, if_
 from jitgrad.ops.index import getitem_, setitem
 from jitgrad.ops.reduce import sum_
-from jitgrad.ops.rules import strong_multiply
 from jitgrad.ops.shape import broadcast_to_, copy_
 from jitgrad.ops.symbolic import Builder, Expr, as_arg, as_expr, as_length, building, current
+from jitgrad.passes.batch import ELEMENTWISE, REDUCTIONS
 from jitgrad.passes.rename import renamed
-
-_ELEMENTWISE = (where, strong_multiply, astype, stop_gradient, copy_)
-_REDUCTIONS = frozenset(("sum", "prod", "max", "min", "any", "all"))
 
 
 def by_rows(block: Block) -> Block:
@@ -57,13 +54,13 @@ def _row_count(node: Node) -> Arg | None:
     """The number of rows of what is computed row by row; None for other operations."""
     if len(node.outs) != 1 or node.op.effect or node.regions:
         return None
-    shape = node.args[0].type.shape if node.op.name in _REDUCTIONS else node.out.type.shape
+    shape = node.args[0].type.shape if node.op.name in REDUCTIONS else node.out.type.shape
     if not shape or not isinstance(shape[0], Value):
         return None
-    if node.op.ufunc is not None or node.op in _ELEMENTWISE or node.op is broadcast_to_:
+    if node.op.ufunc is not None or node.op in ELEMENTWISE or node.op is broadcast_to_:
         return shape[0]
     sums = node.op is sum_ and not node.attrs["keepdims"]
-    if node.op.name in _REDUCTIONS and (sums or 0 not in node.attrs["axis"]):
+    if node.op.name in REDUCTIONS and (sums or 0 not in node.attrs["axis"]):
         return shape[0]
     return None
 
@@ -84,14 +81,14 @@ class _Group:
 
     def takes(self, node: Node) -> bool:
         """Whether an operation reads nothing of this group but rows, each at its own place."""
-        shape = (node.args[0] if node.op.name in _REDUCTIONS else node.out).type.shape
+        shape = (node.args[0] if node.op.name in REDUCTIONS else node.out).type.shape
         mine = [a for a in node.args if a in self.made]
         return all(a not in self.totals and a.type.ndim == len(shape) for a in mine)
 
     def add(self, node: Node) -> None:
         self.nodes.append(node)
         self.made.add(node.out)
-        if node.op.name in _REDUCTIONS and 0 in node.attrs["axis"]:
+        if node.op.name in REDUCTIONS and 0 in node.attrs["axis"]:
             self.totals.add(node.out)
 
     def loop(self, users: dict[Value, set[Node]], results: tuple[Arg, ...]) -> list[Node]:
@@ -143,7 +140,7 @@ class _Rows:
             row = current().emit(broadcast_to_, (row, *shape[1:]), {}) if shape[1:] else row
         elif node.op is copy_:
             row = self.operand(node.args[0], node.out.type.ndim)
-        elif node.op.name in _REDUCTIONS:
+        elif node.op.name in REDUCTIONS:
             row = self.operand(node.args[0], node.args[0].type.ndim)
             axes = tuple(a - 1 for a in node.attrs["axis"] if a)
             row = node.op(row, axis=axes, keepdims=node.attrs["keepdims"]) if axes else row
