@@ -134,7 +134,7 @@ def _runtime_digest() -> str:
     for folder in (spec and spec.submodule_search_locations) or ():
         for file in sorted(Path(folder).rglob("*.py")):
             sha.update(f"{file.relative_to(folder).as_posix()}\0".encode() + file.read_bytes())
-    for name in ("aliasing.py", "lowering.py"):
+    for name in ("aliasing.py", "allocation.py", "inference.py", "lowering.py"):
         sha.update(Path(__file__).with_name(name).read_bytes())
     return sha.hexdigest()
 

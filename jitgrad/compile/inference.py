@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 from numba.core.compiler_machinery import register_pass
 from numba.core.typed_passes import NopythonTypeInference
 from numba.core.types import Function
+
+from jitgrad.compile import allocation
 
 
 class Remembering:
@@ -31,6 +34,8 @@ class Remembering:
         ask = self._context.resolve_function_type
         if not isinstance(func, Function) or kws:
             return ask(func, args, kws)
+        if func.typing_key is np.empty and (found := allocation.signature(args)):
+            return found
         return self._answer((func, *args), lambda: ask(func, args, kws))
 
     def resolve_getitem(self, value, index):

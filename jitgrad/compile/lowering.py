@@ -12,6 +12,7 @@ import operator
 from collections import Counter
 from collections.abc import Mapping
 
+import numpy as np
 from llvmlite import ir as llvm
 from numba.core import cgutils, types
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
@@ -20,6 +21,7 @@ from numba.core.ir import Arg, Assign, FunctionIR, Var
 from numba.core.lowering import Lower
 from numba.core.typed_passes import BaseNativeLowering, NativeLowering, NopythonTypeInference
 
+from jitgrad.compile import allocation
 from jitgrad.compile.aliasing import places
 from jitgrad.compile.inference import Inference
 
@@ -124,6 +126,13 @@ class ElementLower(Lower):
             function = context.resolve_value_type(op)
             self.known[op, kinds] = self.context.get_function(function, function.get_call_type(context, kinds, {}))
         return self.known[op, kinds]
+
+    def lower_call(self, resty, expr):
+        function = self.typeof(expr.func.name)
+        array = isinstance(function, types.Function) and function.typing_key is np.empty
+        if not (array and allocation.signature([self.typeof(a.name) for a in expr.args])):
+            return super().lower_call(resty, expr)
+        return allocation.allocate(self.context, self.builder, resty, self._indices(expr.args[0]))
 
     def lower_getitem(self, resty, expr, value, index, signature):
         if not self._is_element(value, index):

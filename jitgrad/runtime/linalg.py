@@ -8,9 +8,10 @@ are for dtypes that BLAS doesn't know.
 
 from __future__ import annotations
 
-import numpy as np
 from numba import njit
-from numba.core.compiler import CompilerBase, DefaultPassBuilder
+
+from jitgrad.runtime import blas
+from jitgrad.runtime.linking import Linked
 
 SMALL = 1024  # multiplications; below, loops are faster than a call
 _OPTIONS = {
@@ -19,10 +20,11 @@ _OPTIONS = {
     "error_model": "numpy",
     "no_cpython_wrapper": True,
     "no_cfunc_wrapper": True,
+    "pipeline_class": Linked,
 }
 
 
-class Apart(CompilerBase):
+class Apart(Linked):
     """Numba's compiler, which tells LLVM that what is written to is in no other argument's memory.
 
     Else LLVM asks that at run time, which takes as long as the product of two small matrices.
@@ -30,7 +32,7 @@ class Apart(CompilerBase):
 
     def define_pipelines(self):
         self.state.flags.noalias = True
-        return [DefaultPassBuilder.define_nopython_pipeline(self.state)]
+        return super().define_pipelines()
 
 
 _PLAIN = {**_OPTIONS, "pipeline_class": Apart}
@@ -61,7 +63,7 @@ def matrix_vector(a, x, out):
     if a.size <= SMALL:
         matrix_vector_plain(a, x, out)
     else:
-        np.dot(a, x, out)
+        blas.times_vector(a, x, out)
 
 
 @njit(**_OPTIONS)
@@ -70,7 +72,7 @@ def vector_matrix(x, a, out):
     if a.size <= SMALL:
         vector_matrix_plain(x, a, out)
     else:
-        np.dot(x, a, out)
+        blas.transposed_times_vector(a, x, out)
 
 
 @njit(**_PLAIN)
@@ -121,8 +123,12 @@ def matmul_nn(a, b, out):
     """out = a b."""
     if a.size * b.shape[1] <= SMALL:
         matmul_nn_plain(a, b, out)
+    elif out.shape[1] == 1:
+        blas.times_vector(a, b, out)
+    elif out.shape[0] == 1:
+        blas.transposed_times_vector(b, a, out)
     else:
-        np.dot(a, b, out)
+        blas.times(a, b, out)
 
 
 @njit(**_OPTIONS)
@@ -130,8 +136,12 @@ def matmul_nt(a, b, out):
     """out = a b^T."""
     if a.size * b.shape[0] <= SMALL:
         matmul_nt_plain(a, b, out)
+    elif out.shape[1] == 1:
+        blas.times_vector(a, b, out)
+    elif out.shape[0] == 1:
+        blas.times_vector(b, a, out)
     else:
-        np.dot(a, b.T, out)
+        blas.times_transposed(a, b, out)
 
 
 @njit(**_OPTIONS)
@@ -139,8 +149,12 @@ def matmul_tn(a, b, out):
     """out = a^T b."""
     if a.size * b.shape[1] <= SMALL:
         matmul_tn_plain(a, b, out)
+    elif out.shape[1] == 1:
+        blas.transposed_times_vector(a, b, out)
+    elif out.shape[0] == 1:
+        blas.transposed_times_vector(b, a, out)
     else:
-        np.dot(a.T, b, out)
+        blas.transposed_times(a, b, out)
 
 
 @njit(**_OPTIONS)
@@ -148,8 +162,12 @@ def matmul_tt(a, b, out):
     """out = a^T b^T."""
     if a.size * b.shape[0] <= SMALL:
         matmul_tt_plain(a, b, out)
+    elif out.shape[1] == 1:
+        blas.transposed_times_vector(a, b, out)
+    elif out.shape[0] == 1:
+        blas.times_vector(b, a, out)
     else:
-        np.dot(a.T, b.T, out)
+        blas.transposed_times_transposed(a, b, out)
 
 
 @njit(**_OPTIONS)

@@ -17,6 +17,8 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
+from jitgrad.runtime.linking import Linked
+
 # `forceinline` is LLVM's alwaysinline (a kernel is over the usual threshold); Numba's own `inline='always'`
 # would paste the source into the caller and compile it with the caller's flags.
 OPTIONS = {
@@ -26,6 +28,7 @@ OPTIONS = {
     "cache": True,
     "no_cpython_wrapper": True,
     "no_cfunc_wrapper": True,
+    "pipeline_class": Linked,
 }
 
 SOURCE_HASH = sha256(b"".join(p.read_bytes() for p in sorted(Path(__file__).parent.glob("*.py")))).hexdigest()
