@@ -11,6 +11,7 @@ from jitgrad.lower.fills import filled_on_the_way
 from jitgrad.lower.join import joined
 from jitgrad.lower.lanes import from_library
 from jitgrad.lower.live import of_live_directions
+from jitgrad.lower.skip import skipping
 from jitgrad.lower.sums import in_any_order
 from jitgrad.lower.takeover import in_place
 
@@ -21,6 +22,7 @@ STEPS: list[tuple[Callable[[Block], Block], str]] = [
     (in_place, "an array takes the memory of one that it is computed from"),
     (of_live_directions, "loops over directions run over those in which something moves"),
     (allocated_once, "scratch of an iteration is allocated in front of the loop"),
+    (skipping, "stretches of a loop in which nothing is chosen are skipped"),
     (from_library, "where there are no lanes, elementary functions come from the C library"),
     (in_any_order, "what is added to the sums that loops carry is a step of a reduction"),
 ]
