@@ -21,12 +21,12 @@ _subtract = UFUNCS[np.subtract]
 
 def filled_on_the_way(block: Block) -> Block:
     """The lowered block in which loops fill what they go through; `forward` finds what this makes needless."""
-    if not any(_filler(node) is not None for node in block.walk()):
+    if not any(filler(node) is not None for node in block.walk()):
         return block
     return _with_fills(block, {out: node for node in block.walk() for out in node.outs})
 
 
-def _filler(node: Node) -> Node | None:
+def filler(node: Node) -> Node | None:
     """What a loop that only fills a buffer does: the load of an element of another, else the store of a value."""
     if node.op is not for_ or len(node.outs) != 1:
         return None
@@ -36,7 +36,7 @@ def _filler(node: Node) -> Node | None:
         return None
     param = body.params[1]
     if last.op is for_:
-        return _filler(last) if last.args[1:] == (param,) and last.args[0] not in body.params else None
+        return filler(last) if last.args[1:] == (param,) and last.args[0] not in body.params else None
     value, *place = last.args[1:]
     if last.args[0] is not param or (loads and [n.outs for n in loads] != [(value,)]):
         return None
@@ -51,7 +51,7 @@ def _with_fills(block: Block, makers: dict[Value, Node]) -> Block:
     for node in block.nodes:
         for value in used(node):
             readers.setdefault(value, []).append(node)
-    memory = Memory(block) if any(map(_filler, block.nodes)) else None
+    memory = Memory(block) if any(map(filler, block.nodes)) else None
     fills: dict[Value, tuple[Node, int]] = {}  # by what they give; with where they stand
     nodes: list[Node] = []
     done: set[Node] = set()
@@ -59,13 +59,13 @@ def _with_fills(block: Block, makers: dict[Value, Node]) -> Block:
         loop = node
         for fill, place in [fills[a] for a in node.args if a in fills] if node.op is for_ else ():
             since = block.nodes[place + 1 : k + 1]
-            alone = len(readers[fill.out]) == 1 and _stays(_filler(fill), since, memory)
+            alone = len(readers[fill.out]) == 1 and _stays(filler(fill), since, memory)
             row = _row(loop, fill, makers) if alone else None
             if row is not None:
                 loop = _filling(loop, fill, row)
                 done.add(fill)
         nodes.append(loop)
-        if _filler(loop) is not None and loop.out not in block.results:
+        if filler(loop) is not None and loop.out not in block.results:
             fills[loop.out] = (loop, k)
     kept = [n for n in nodes if n not in done]
     nodes = [
@@ -75,9 +75,9 @@ def _with_fills(block: Block, makers: dict[Value, Node]) -> Block:
     return Block(block.params, nodes, block.results, block.name, block.notes)
 
 
-def _stays(filler: Node, nodes: list[Node], memory: Memory) -> bool:
+def _stays(fill: Node, nodes: list[Node], memory: Memory) -> bool:
     """Whether what a buffer is filled with is not overwritten by any of the nodes."""
-    return filler.op is store or not any(memory.share(filler.args[0], w) for n in nodes for w in memory.written(n))
+    return fill.op is store or not any(memory.share(fill.args[0], w) for n in nodes for w in memory.written(n))
 
 
 def _row(loop: Node, fill: Node, makers: dict[Value, Node]) -> Value | None:
@@ -130,12 +130,12 @@ def _axes(body: Block, row: Value, param: Value) -> set[int]:
 
 def _filling(loop: Node, fill: Node, row: Value) -> Node:
     """The loop that fills a row of a buffer before it does anything else with it."""
-    (body,), (filler,) = loop.regions, fill.regions
+    (body,), (filling,) = loop.regions, fill.regions
     place = loop.args.index(fill.out)
     param = Value(fill.out.type, fill.out.name)
     filled = body.params[place]
-    env = {filler.params[0]: row, filler.params[1]: param}
-    *loads, last = substitute(Block((), filler.nodes, ()), env).nodes
+    env = {filling.params[0]: row, filling.params[1]: param}
+    *loads, last = substitute(Block((), filling.nodes, ()), env).nodes
     last = Node(last.op, last.args, (filled,), last.attrs, last.regions, last.loc)
     at = _after(row, body)
     nodes = [*body.nodes[:at], *loads, last, *body.nodes[at:]]

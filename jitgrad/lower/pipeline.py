@@ -11,11 +11,13 @@ from jitgrad.lower.fills import filled_on_the_way
 from jitgrad.lower.join import joined
 from jitgrad.lower.lanes import from_library
 from jitgrad.lower.live import of_live_directions
+from jitgrad.lower.overwritten import without_overwritten
 from jitgrad.lower.skip import skipping
 from jitgrad.lower.sums import in_any_order
 from jitgrad.lower.takeover import in_place
 
 STEPS: list[tuple[Callable[[Block], Block], str]] = [
+    (without_overwritten, "what is overwritten from end to end before it is read is not filled"),
     (filled_on_the_way, "what is filled first, and then gone through, is filled while it is gone through"),
     (joined, "loops that follow each other are one, and what they hand on stays in registers"),
     (as_numbers, "the elements of small arrays that are touched at known places are numbers"),
