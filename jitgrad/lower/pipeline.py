@@ -12,6 +12,7 @@ from jitgrad.lower.join import joined
 from jitgrad.lower.lanes import from_library
 from jitgrad.lower.live import of_live_directions
 from jitgrad.lower.overwritten import without_overwritten
+from jitgrad.lower.rows import in_rows
 from jitgrad.lower.skip import skipping
 from jitgrad.lower.sums import in_any_order
 from jitgrad.lower.takeover import in_place
@@ -23,6 +24,7 @@ STEPS: list[tuple[Callable[[Block], Block], str]] = [
     (as_numbers, "the elements of small arrays that are touched at known places are numbers"),
     (in_place, "an array takes the memory of one that it is computed from"),
     (of_live_directions, "loops over directions run over those in which something moves"),
+    (in_rows, "what a loop chooses by is computed for all its iterations first"),
     (allocated_once, "scratch of an iteration is allocated in front of the loop"),
     (skipping, "stretches of a loop in which nothing is chosen are skipped"),
     (from_library, "where there are no lanes, elementary functions come from the C library"),

@@ -21,7 +21,7 @@ from jitgrad.ops.memory import load
 from jitgrad.ops.registry import UFUNCS
 from jitgrad.ops.shape import greatest
 from jitgrad.ops.symbolic import Builder, as_arg, as_expr, building, current
-from jitgrad.passes.replacing import Replacer
+from jitgrad.passes.rename import renamed
 
 STRETCH = 128  # iterations; loops of fewer are as they were
 
@@ -52,8 +52,19 @@ def skipping(block: Block) -> Block:
     return _Skipping(block).block(block) if any(node.op is for_ for node in block.walk()) else block
 
 
-class _Skipping(Replacer):
-    """Puts loops over stretches in the place of loops that choose."""
+class _Skipping:
+    """Puts loops over stretches in the place of loops that choose; not of those in others, where each starts anew."""
+
+    def __init__(self, block: Block):
+        self.maker = {out: node for node in block.walk() for out in node.outs}
+
+    def block(self, block: Block) -> Block:
+        nodes: list[Node] = []
+        for node in block.nodes:
+            if node.op is if_:
+                node = renamed(node, {}, tuple(map(self.block, node.regions)))
+            nodes += self.replaced(node)
+        return Block(block.params, nodes, block.results, block.name, block.notes)
 
     def replaced(self, node: Node) -> list[Node]:
         choice = _choice(node) if node.op is for_ and not node.attrs else None
