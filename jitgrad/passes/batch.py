@@ -21,6 +21,7 @@ from jitgrad.ops.symbolic import as_arg, as_expr, building, current
 ELEMENTWISE = (where, strong_multiply, astype, stop_gradient, copy_)
 REDUCTIONS = frozenset(("sum", "prod", "max", "min", "any", "all"))
 _WHOLE = (None, None)  # the bounds of `:`
+SHARED = -1  # in place of the axis of rows
 
 
 class Refused(Exception):
@@ -32,21 +33,25 @@ class Batch:
 
     Attributes:
         count: how many lanes there are.
+        first: what counts them in the first lane.
         env: what stands for a value of the body.
         lanes: the values that have a lane axis.
         starts: integers that differ by one from lane to lane, with what they are in the first.
         rows: arrays of which each lane reads and writes the part at its own place on one axis, with that axis. They
-            have no lane axis: that one is it.
+            have no lane axis: that one is it. `SHARED` in its place: all lanes add to the same elements, and do nothing
+            else with them.
     """
 
-    def __init__(self, count: Arg):
+    def __init__(self, count: Arg, first: Arg):
         self.count = count
+        self.first = first
         self.env: dict[Value, Arg] = {}
         self.lanes: set[Value] = set()
         self.starts: dict[Value, Arg] = {}
         self.rows: dict[Value, int] = {}
         self.top = current()
         self._turned: dict[tuple, Value] = {}
+        self._wide: dict[Node, list[bool]] = {}
 
     def set(self, value: Value, new: object, lanes: bool) -> None:
         stands = self.env[value] = as_arg(new)
@@ -70,7 +75,7 @@ class Batch:
 
     def visit(self, node: Node) -> None:
         if node.op in (getitem_, setitem, add_at) and node.args[0] in self.rows:
-            self.at_own_place(node)
+            (self.add_up if self.rows[node.args[0]] == SHARED else self.at_own_place)(node)
         elif not any(v in self.lanes or v in self.rows for v in used(node)):
             self.once(node)
         elif node.op in (for_, if_):
@@ -202,19 +207,23 @@ class Batch:
         x, pattern = node.args[0], node.attrs["pattern"]
         if any(part[0] not in ("at", "slice") for part in pattern):
             raise Refused
-        number = node.args[1 + pattern[axis][1]]
+        start = self.starts[node.args[1 + pattern[axis][1]]]
+        turned, start = self.turned(x, axis, start)
         pattern, operands = self.index(node, lambda k, part, new: None if k == axis else part)
         lane = ("slice", len(operands), len(operands) + 1, 1, None)
-        operands += [as_expr(self.starts[number]), as_expr(self.count)]
-        return getitem_(self.turned(x, axis), *operands, pattern=(*pattern, lane))
+        return getitem_(turned, *operands, as_expr(start), as_expr(self.count), pattern=(*pattern, lane))
 
-    def turned(self, x: Value, axis: int) -> object:
-        """A copy of an array with an axis moved to the end."""
+    def turned(self, x: Value, axis: int, start: Arg) -> tuple[object, Arg]:
+        """A copy of an array with an axis moved to the end, and where in it the lanes begin.
+
+        If these are all that there are, the copy is of the whole array, else of their part.
+        """
         last = x.type.ndim - 1
         source = self.env.get(x, x)
         if axis == last:
-            return as_expr(source)
-        if (source, axis) not in self._turned:
+            return as_expr(source), start
+        part = None if self.first == Const.of(0) else start
+        if (source, axis, part) not in self._turned:
             builder = current()
             while builder is not self.top:
                 if source in builder.made:
@@ -222,8 +231,16 @@ class Batch:
                 builder = builder.parent
             order = tuple(k for k in range(last + 1) if k != axis)
             with building(self.top):
-                self._turned[source, axis] = as_arg(copy_(transpose_(as_expr(source), axes=(*order, axis))))
-        return as_expr(self._turned[source, axis])
+                whole = as_expr(source) if part is None else self.part(as_expr(source), axis, start)
+                self._turned[source, axis, part] = as_arg(copy_(transpose_(whole, axes=(*order, axis))))
+        return as_expr(self._turned[source, axis, part]), start if part is None else Const.of(0)
+
+    def part(self, x: object, axis: int, start: Arg) -> object:
+        """The lanes' part of an axis, and all of the others."""
+        pattern = tuple(("slice", 2 * k, 2 * k + 1, 1, None if k == axis else _WHOLE) for k in range(x.ndim))
+        bounds = [(0, n) for n in x.shape]
+        bounds[axis] = (as_expr(start), as_expr(self.count))
+        return getitem_(x, *(n for bound in bounds for n in bound), pattern=pattern)
 
     def gathered(self, x: object, node: Node, places: list[int], own: bool) -> object:
         """Elements at places that differ between lanes; `own`: of arrays that have a lane axis."""
@@ -285,6 +302,16 @@ class Batch:
         self.set(node.out, node.op(self.get(x), v, *operands, pattern=pattern), lanes=False)
         self.rows[node.out] = axis
 
+    def add_up(self, node: Node) -> None:
+        """Add the sum over all lanes to elements that they share."""
+        x, v = node.args[:2]
+        if node.op is not add_at or self.places(node):
+            raise Refused
+        pattern, operands = self.index(node, lambda k, part, new: part)
+        total = np.sum(self.spread(v), axis=-1)
+        self.set(node.out, add_at(self.get(x), total, *operands, pattern=pattern), lanes=False)
+        self.rows[node.out] = SHARED
+
     # Regions
 
     def loop(self, node: Node) -> None:
@@ -293,7 +320,7 @@ class Batch:
             raise Refused
         (body,) = node.regions
         params = body.params[1:]
-        wide = [init in self.lanes for init in node.args[1:]]
+        wide = self._wide.get(node) or [init in self.lanes for init in node.args[1:]]
         for param, init in zip(params, node.args[1:], strict=True):
             if init in self.rows:
                 self.rows[param] = self.rows[init]
@@ -315,7 +342,7 @@ class Batch:
                 outs = for_loop(self.get(node.args[0]), init, build, body.params[0].name or "i")
                 break
             except _Wider as more:
-                wide = more.wide
+                wide = self._wide[node] = more.wide
         for out, new, lanes, param in zip(node.outs, outs, wide, params, strict=True):
             self.set(out, new, lanes)
             if param in self.rows:

@@ -26,7 +26,7 @@ from jitgrad.ops.shape import broadcast_to_, least
 from jitgrad.ops.sums import Sums
 from jitgrad.ops.symbolic import Builder, as_arg, as_expr, building, current
 from jitgrad.passes.accesses import own_axis
-from jitgrad.passes.batch import Batch, Refused
+from jitgrad.passes.batch import SHARED, Batch, Refused
 from jitgrad.passes.decide import decide
 from jitgrad.passes.rename import rename_lengths, renamed, renamed_throughout
 from jitgrad.passes.scratch import is_scratch
@@ -36,7 +36,7 @@ BLOCK = 32  # iterations done at once where their number has no bound
 
 _LOOPS = (for_, while_)
 
-KEPT, SUM, ROWS, SCRATCH = "kept", "sum", "rows", "scratch"
+KEPT, SUM, TOTAL, ROWS, SCRATCH = "kept", "sum", "total", "rows", "scratch"
 
 
 def interchange(block: Block) -> Block:
@@ -121,7 +121,7 @@ class _Interchanger:
                 if triangular:
                     outs = _at_once(node, kinds, node.args[0], Const.of(0), node.args[1:])
                 else:
-                    outs = _in_blocks(node, kinds)
+                    outs = in_blocks(node, kinds)
             except Refused:
                 return None
         if triangular and isinstance(node.args[0], Value):
@@ -163,7 +163,7 @@ class _Interchanger:
         return self.is_unread(outer.outs[k], home, around[:-1])
 
 
-def _in_blocks(node: Node, kinds: list[str]) -> tuple:
+def in_blocks(node: Node, kinds: list[str]) -> tuple:
     """A loop over blocks of iterations, each block at once."""
     count = as_expr(node.args[0])
 
@@ -178,7 +178,7 @@ def _in_blocks(node: Node, kinds: list[str]) -> tuple:
 def _at_once(node: Node, kinds: list[str], count: Arg, start: Arg, init: Sequence[Arg]) -> list:
     """All iterations from `start` on; what the loop carries after them."""
     (body,) = node.regions
-    batch = Batch(count)
+    batch = Batch(count, start)
     batch.set_index(body.params[0], start)
     for param, kind, before in zip(body.params[1:], kinds, init, strict=True):
         shape = (*param.type.shape, count)
@@ -193,6 +193,8 @@ def _at_once(node: Node, kinds: list[str], count: Arg, start: Arg, init: Sequenc
     for k, (param, kind) in enumerate(zip(body.params[1:], kinds, strict=True)):
         if kind == ROWS:
             batch.rows[param] = own_axis(node, k, makers)
+        elif kind == TOTAL:
+            batch.rows[param] = SHARED
     batch.run(body.nodes)
     outs = []
     for result, kind, before in zip(body.results, kinds, init, strict=True):

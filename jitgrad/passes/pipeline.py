@@ -7,6 +7,7 @@ from collections.abc import Callable
 from jitgrad.ir import verify as checker
 from jitgrad.ir.graph import Block
 from jitgrad.passes.accumulate import accumulate
+from jitgrad.passes.blocks import short_sums_at_once
 from jitgrad.passes.checks import checks_before_loops, checks_first
 from jitgrad.passes.copies import make_copies
 from jitgrad.passes.cse import cse
@@ -57,7 +58,10 @@ FINISH: Passes = [
 ]
 
 # For machine code alone; the array form is for reading.
-MACHINE: Passes = [(delay_additions, "a reversed stencil adds to each element once")]
+MACHINE: Passes = [
+    (short_sums_at_once, "independent iterations with short sums in them are done a block at a time"),
+    (delay_additions, "a reversed stencil adds to each element once"),
+]
 
 
 def run(passes: Passes, block: Block, nested: bool = False) -> Block:
