@@ -41,6 +41,7 @@ SCALARS = {
     "isnan": "_0 != _0",
     "square": "_0 * _0",
 }
+_OF_TRUTHS = {"add": "_0 or _1", "multiply": "_0 and _1"}
 # Functions of the runtime, where Numba's own are slower or not NumPy's.
 RUNTIME = ("maximum", "minimum", "sum_step", "serial_step", "product_step")
 # Elementary functions of our own, which LLVM vectorises in the loop.
@@ -227,6 +228,8 @@ class NumbaWriter(RegionWriter):
             value = call(name, *args)
         elif name in ("sum_step", "serial_step", "product_step"):
             value = fill(OPERATORS["multiply" if name == "product_step" else "add"], *args)
+        elif node.out.type.dtype == np.bool_ and name in _OF_TRUTHS:
+            value = fill(_OF_TRUTHS[name], *args)
         elif name in OPERATORS or name in SCALARS:
             value = fill(SCALARS.get(name) or OPERATORS[name], *args)
         else:

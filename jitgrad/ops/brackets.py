@@ -12,7 +12,7 @@ from jitgrad.ops.create import iota
 from jitgrad.ops.registry import numpy_function
 from jitgrad.ops.rules import Constant, dtype_of, shape_of
 from jitgrad.ops.shape import ravel
-from jitgrad.ops.slices import from_start, known, plain_bounds, slice_bounds
+from jitgrad.ops.slices import from_start, known, plain_bounds, slice_bounds, wide
 from jitgrad.ops.symbolic import Expr, current
 
 
@@ -134,6 +134,7 @@ def checked_number(part, length, axis: int):
         return part if part >= 0 else length + part
     if part.dtype.kind not in "iu":
         raise IndexError(f"only integers, slices and arrays of integers or bools are indices\n  {current().loc}")
+    part = wide(part)
     require_in_bounds((part >= -length) & (part < length), axis, length, part)
     return from_start(part, length)
 
@@ -152,7 +153,9 @@ def _checked_array(part, length, axis: int):
             require_in_bounds(length >= max(high + 1, -low), axis, length, worst)
         elif high >= length or low < -length:
             raise IndexError(f"index {worst} is out of bounds for axis {axis} with size {length}\n  {current().loc}")
+        part = part.astype(np.int64)
         return part if low >= 0 else np.where(part < 0, part + length, part)
+    part = wide(part)
     maker = current().maker(part)
     if maker is not None and maker.op is iota:
         count = maker.args[0]

@@ -9,15 +9,24 @@ from jitgrad.ir.types import INT64, Type
 from jitgrad.ops.control import require_equal
 from jitgrad.ops.symbolic import current
 
+COMPARISONS = (np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal)
 _PYTHON = {"i": int, "f": float}
 
 
 def ufunc_dtypes(ufunc: np.ufunc, args: tuple[Arg, ...], dtype: np.dtype | None = None) -> tuple[np.dtype, ...]:
     """The dtypes in which NumPy would compute: of each argument, then of the result."""
     wanted = tuple(_PYTHON.get(a.type.dtype.kind, a.type.dtype) if a.type.weak else a.type.dtype for a in args)
-    if all(a.type.weak for a in args):  # NumPy asks for one dtype at least
-        wanted = tuple(a.type.dtype for a in args)
+    if all(a.type.weak for a in args) or (ufunc in COMPARISONS and any(_may_not_fit(a, args) for a in args)):
+        wanted = tuple(a.type.dtype for a in args)  # NumPy asks for one dtype at least; it compares exactly
     return ufunc.resolve_dtypes((*wanted, dtype))
+
+
+def _may_not_fit(arg: Arg, others: tuple[Arg, ...]) -> bool:
+    """Whether a Python integer may be outside of the range of the integers that it meets."""
+    if not (arg.type.weak and arg.type.dtype == INT64):
+        return False
+    ranges = [np.iinfo(a.type.dtype) for a in others if a.type.dtype.kind in "iu" and not a.type.weak]
+    return any(isinstance(arg, Value) or not r.min <= arg.value <= r.max for r in ranges)
 
 
 def elementwise_type(ufunc: np.ufunc):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from jitgrad.errors import UnsupportedError
 from jitgrad.ir.op import Op
-from jitgrad.ir.types import Type
+from jitgrad.ir.types import BOOL, Type
 from jitgrad.ops.control import require_equal
 from jitgrad.ops.create import arange, diagonals
 from jitgrad.ops.infer import broadcast, normalize_axes, normalize_axis
@@ -13,7 +14,7 @@ from jitgrad.ops.reduce import root
 from jitgrad.ops.registry import METHODS, UFUNCS, numpy_function
 from jitgrad.ops.rules import Bilinear, dtype_of, is_one, shape_of, sum_to
 from jitgrad.ops.shape import expand_dims, greatest, least, product, reshape, transpose
-from jitgrad.ops.symbolic import as_arg, is_building
+from jitgrad.ops.symbolic import as_arg, current, is_building
 
 
 # matmul(x, y): vectors and matrices, and batches of matrices; a vector beside a batch is made a matrix by the wrapper.
@@ -26,6 +27,9 @@ class _Batch:
 
 def _matmul_type(args):
     x, y = (a.type for a in args)
+    if x.dtype == y.dtype == BOOL:
+        message = "products of boolean arrays are not supported: take `.astype(int)` of one"
+        raise UnsupportedError(message, current().loc.syntax_location())
     require_equal(x.shape[-1], y.shape[-2 if y.ndim > 1 else 0], args, "matmul")
     batch = broadcast(tuple(map(_Batch, (x, y)))) if max(x.ndim, y.ndim) > 2 else ()
     return Type(np.result_type(x.dtype, y.dtype), (*batch, *x.shape[:-1][-1:], *(y.shape[-1:] if y.ndim > 1 else ())))

@@ -335,5 +335,6 @@ def diff(a, n=1, axis=-1):
     axis = normalize_axis(axis, len(shape_of(a)))
     before = (slice(None),) * axis
     for _ in range(n):
-        a = a[(*before, slice(1, None))] - a[(*before, slice(None, -1))]
+        after, first = a[(*before, slice(1, None))], a[(*before, slice(None, -1))]
+        a = np.not_equal(after, first) if dtype_of(a) == BOOL else after - first
     return a

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from jitgrad.ir.types import INT64
+from jitgrad.ops.registry import METHODS
 from jitgrad.ops.shape import greatest, least
 from jitgrad.ops.symbolic import Expr
 
 
 def slice_bounds(s: slice, length) -> tuple:
     """Start, count and step of a slice of an axis, clamped as Python clamps them."""
+    s = slice(wide(s.start), wide(s.stop), s.step)
     step = 1 if s.step is None else s.step
     if isinstance(step, Expr):
         step = step.__index__()
@@ -81,6 +84,11 @@ def from_start(index: Expr, length) -> Expr:
     if isinstance(counted, Expr):
         counted.value.type = index.type
     return counted
+
+
+def wide(n):
+    """An integer that counts places: a length may not fit into the dtype that it has."""
+    return METHODS["astype"](n, INT64) if isinstance(n, Expr) and n.dtype != INT64 else n
 
 
 def known(n) -> bool:

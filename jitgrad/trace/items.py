@@ -8,6 +8,7 @@ import numpy as np
 
 from jitgrad.ops.control import require
 from jitgrad.ops.shape import greatest, least
+from jitgrad.ops.slices import wide
 from jitgrad.ops.symbolic import Expr, NeedStatic, current
 from jitgrad.trace import growing
 from jitgrad.trace.builtin_names import builtin
@@ -124,7 +125,7 @@ def _range(frame, *bounds):
         return range(*known)
     if any(isinstance(b, Expr) and b.dtype.kind not in "iu" for b in bounds):
         raise TypeError("'float' object cannot be interpreted as an integer")
-    whole = [k.__index__() if k is not None else b for k, b in zip(known, bounds, strict=True)]
+    whole = [k.__index__() if k is not None else wide(b) for k, b in zip(known, bounds, strict=True)]
     start, stop, step = (0, *whole, 1) if len(whole) == 1 else (*whole, 1)[:3]
     return RunTimeRange(start, stop, step)
 

@@ -1,0 +1,80 @@
+"""Integers of few bits, unsigned ones and truths: indices, bounds, comparisons and sums as NumPy has them."""
+
+import numpy as np
+import pytest
+
+from jitgrad import grad, jit
+from jitgrad.errors import UnsupportedError
+
+INTEGERS = (np.int8, np.uint8, np.int16, np.uint32, np.uint64)
+X = np.random.default_rng(3).normal(size=300)  # longer than what eight bits can count
+
+
+def gather(x, i):
+    return np.sum(x[i] ** 2 * np.arange(1.0, i.size + 1))
+
+
+def loop(x, i):
+    total = 0.0
+    for k in range(i.shape[0]):
+        total += x[i[k]] ** 2 * (k + 1)
+    return total
+
+
+def span(x, i):
+    total = 0.0
+    for k in range(i[0], i[1]):
+        total += x[k] * x[k - 1]
+    return total + np.sum(x[i[0] : i[1]] ** 2)
+
+
+def compared(x, i):
+    return np.sum(x[:4] * (i > -1) + x[:4] * (i < 1000) + x[:4] * (i >= x.size - 299) + x[:4] * (i == 2))
+
+
+@pytest.mark.parametrize("function", [gather, loop, span, compared], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("dtype", INTEGERS, ids=lambda t: t.__name__)
+def test_integers(function, dtype):
+    i = np.array([1, 100, 2, 1], dtype)
+    assert jit(function)(X, i) == pytest.approx(function(X, i), rel=1e-13)
+    np.testing.assert_allclose(grad(function)(X, i), grad(function)(X, i.astype(np.int64)), rtol=1e-13)
+
+
+@pytest.mark.parametrize("function", [gather, loop], ids=lambda f: f.__name__)
+def test_from_the_end_in_eight_bits(function):
+    i = np.array([-1, -100, 127, -128], np.int8)
+    assert jit(function)(X, i) == pytest.approx(function(X, i), rel=1e-13)
+    with pytest.raises(IndexError, match="is out of bounds for axis 0 with size 100"):
+        jit(function)(X[:100], i[3:])
+
+
+def doubled(k, x):
+    return np.sum((k + k) * x) + np.sum((k * k) * x) + np.sum((k + True) * x) + x[0] * (k[0] + k[1])
+
+
+def both(k, x):
+    return np.sum(((x > 0.0) + (x > 0.2)) * x) + np.sum((x > 0.0) * (x > 0.2) * x)
+
+
+@pytest.mark.parametrize("function", [doubled, both], ids=lambda f: f.__name__)
+def test_truths_of_arrays_are_joined(function):
+    k, x = np.array([True, True, False]), np.array([1.0, 2.0, -4.0])
+    assert jit(function)(k, x) == function(k, x)
+    e = np.eye(3) * 1e-6
+    wanted = [(function(k, x + d) - function(k, x - d)) / 2e-6 for d in e]
+    np.testing.assert_allclose(grad(function, argnums=1)(k, x), wanted, rtol=1e-8)
+
+
+def test_truths_of_numbers_are_counted():
+    def f(x):
+        return x * ((x > 0) + (x > -1) * (x < 5))
+
+    assert jit(f)(2.0) == f(2.0) == 4.0
+    assert grad(f)(2.0) == 2.0
+
+
+def test_differences_and_products_of_truths():
+    b = np.array([True, False, False])
+    assert jit(lambda b, x: x * np.sum(np.diff(b)))(b, 3.0) == 3.0
+    with pytest.raises(UnsupportedError, match=r"(?s)boolean.*test_narrow\.py"):
+        jit(lambda b, x: x * (b @ b))(b, 3.0)
