@@ -81,11 +81,13 @@ STEPS = {
 def space_of(text: str) -> dict:
     """The names that the text of a module imports, by what runs in plain Python."""
     space: dict = {"np": Numpy(), "math": math, "prange": range}
-    for module, name in re.findall(r"^from jitgrad\.runtime\.(\w+) import (\w+)$", text, re.MULTILINE):
+    for module, name in re.findall(r"^from jitgrad\.runtime\.([\w.]+) import (\w+)$", text, re.MULTILINE):
         if name in STEPS:
             space[name] = STEPS[name]
         elif module == "vecmath":
             space[name] = _kernel(name) if name in vecmath.KERNELS else getattr(vecmath, name)
+        elif module == "vecmath.called":
+            space[name] = _kernel(name.removeprefix("called_"))
         elif module == "errors":
             space[name] = getattr(errors, name)
         elif module == "linalg":

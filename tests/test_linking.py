@@ -7,9 +7,11 @@ import numba
 import numpy as np
 import pytest
 
+from jitgrad import grad, jit
 from jitgrad.compile import lowering
 from jitgrad.runtime import linalg
 from jitgrad.runtime.linking import Linked
+from jitgrad.testing import check_grads
 
 PRODUCTS = {
     "nn": linalg.matmul_nn,
@@ -124,3 +126,26 @@ def test_products_with_vectors(m, n):
     run(a, x, y, out)
     np.testing.assert_allclose(out[0], a @ x, rtol=1e-13)
     np.testing.assert_allclose(out[1], y @ a, rtol=1e-13)
+
+
+def many(x):
+    a, b = x[0], x[1]
+    for _ in range(x.shape[0]):
+        a, b = np.sin(a) + np.hypot(a, b), np.tanh(b * a)
+    for k in (1, 2, 3, 4, 5):
+        a, b = np.sin(a * k), np.cos(b) + np.arctan2(a, b) / k
+    return a * b
+
+
+def few(x):
+    return np.sin(x[0]) * np.tanh(x[1])
+
+
+def test_many_elementary_functions_of_single_numbers_are_called():
+    x = np.array([0.3, 0.7, 0.1])
+    source = grad(many).source(x, form="numba")
+    assert "called_sin(" in source
+    assert "called_arctan2(" in source
+    assert "called_" not in grad(few).source(x, form="numba")
+    check_grads(many, (x,), order=1)
+    assert jit(many)(x.astype(np.float32)) == pytest.approx(many(x), rel=1e-5)

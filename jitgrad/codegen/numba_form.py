@@ -56,6 +56,7 @@ ASK_LONG, ASK_SHORT = 2**4 - 1, 2**20 - 1
 # All that a module may import of the runtime, which no variable and no function of the user's is called.
 IMPORTED = (
     VECTORISED
+    | {f"called_{name}" for name in VECTORISED}
     | set(RUNTIME)
     | GAMMA
     | {"apart", "select", "stack_address", "writable", "interrupted", "Interrupted"}
@@ -253,6 +254,11 @@ class NumbaWriter(RegionWriter):
 
     def _library(self, node, args, function):
         return fill(OPERATORS["power"], *args) if function == "power" else call(f"np.{function}", *args)
+
+    def _called(self, node, args, function):
+        name = f"called_{function}"
+        self.imports.add(f"from jitgrad.runtime.vecmath.called import {name}")
+        return call(name, *args)
 
     def _stack_address(self, node, args):
         self.imports.add("from jitgrad.runtime.scalars import stack_address")
