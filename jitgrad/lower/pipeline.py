@@ -9,6 +9,7 @@ from jitgrad.lower.allocations import allocated_once
 from jitgrad.lower.elements import as_numbers
 from jitgrad.lower.fills import filled_on_the_way
 from jitgrad.lower.join import joined
+from jitgrad.lower.known import handed_on
 from jitgrad.lower.lanes import from_library
 from jitgrad.lower.live import of_live_directions
 from jitgrad.lower.overwritten import without_overwritten
@@ -22,6 +23,7 @@ STEPS: list[tuple[Callable[[Block], Block], str]] = [
     (filled_on_the_way, "what is filled first, and then gone through, is filled while it is gone through"),
     (joined, "loops that follow each other are one, and what they hand on stays in registers"),
     (as_numbers, "the elements of small arrays that are touched at known places are numbers"),
+    (handed_on, "what a branch has computed, a later one on the same condition doesn't compute again"),
     (in_place, "an array takes the memory of one that it is computed from"),
     (of_live_directions, "loops over directions run over those in which something moves"),
     (in_rows, "what a loop chooses by is computed for all its iterations first"),
