@@ -43,6 +43,7 @@ def both_sides(x):
             y = np.sin(x[i]) ** 2
         else:
             y = np.sin(2.0 * x[i]) ** 3
+            total += y
         total += y * y
     return total
 
