@@ -14,6 +14,7 @@ from jitgrad.lower.lanes import from_library
 from jitgrad.lower.live import of_live_directions
 from jitgrad.lower.overwritten import without_overwritten
 from jitgrad.lower.rows import in_rows
+from jitgrad.lower.series import series_first
 from jitgrad.lower.skip import skipping
 from jitgrad.lower.sums import in_any_order
 from jitgrad.lower.takeover import in_place
@@ -28,6 +29,7 @@ STEPS: list[tuple[Callable[[Block], Block], str]] = [
     (of_live_directions, "loops over directions run over those in which something moves"),
     (in_rows, "what a loop chooses by is computed for all its iterations first"),
     (allocated_once, "scratch of an iteration is allocated in front of the loop"),
+    (series_first, "geometric series that a loop keeps are computed before it, four terms at a time"),
     (skipping, "stretches of a loop in which nothing is chosen are skipped"),
     (from_library, "where there are no lanes, elementary functions come from the C library"),
     (in_any_order, "what is added to the sums that loops carry is a step of a reduction"),
