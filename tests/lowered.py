@@ -85,7 +85,8 @@ def space_of(text: str) -> dict:
         if name in STEPS:
             space[name] = STEPS[name]
         elif module == "vecmath":
-            space[name] = _kernel(name) if name in vecmath.KERNELS else getattr(vecmath, name)
+            kernel = name.removesuffix("_waited_for")
+            space[name] = _kernel(kernel) if kernel in vecmath.KERNELS else getattr(vecmath, name)
         elif module == "vecmath.called":
             space[name] = _kernel(name.removeprefix("called_"))
         elif module == "errors":

@@ -14,7 +14,7 @@ import pytest
 from llvmlite.binding import get_host_cpu_features
 from numba import from_dtype, njit, types
 
-from jitgrad.runtime.vecmath import KERNELS, SOURCE_HASH
+from jitgrad.runtime.vecmath import KERNELS, SOURCE_HASH, cos_waited_for, sin_waited_for, tanh_waited_for
 
 LIMIT = 2.0  # ulp
 
@@ -183,6 +183,21 @@ def test_accuracy(name, dtype):
     errors = [ulps(g, exact(name, v), dtype) for v, g in zip(x, got, strict=True)]
     worst = int(np.argmax(errors))
     assert errors[worst] <= LIMIT, f"{name}({x[worst]!r}) = {got[worst]!r}: {errors[worst]} ulp"
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.__name__)
+@pytest.mark.parametrize(
+    ("name", "kernel"), [("cos", cos_waited_for), ("sin", sin_waited_for), ("tanh", tanh_waited_for)]
+)
+def test_kernels_that_are_waited_for(name, kernel, dtype):
+    """Both ways, where they meet, and the signs of zeros."""
+    near = np.random.default_rng(2).uniform(0.9, 1.3, 1000).astype(dtype)
+    x = np.concatenate([samples(name, dtype), near, np.nextafter(dtype([1, 1.25]), dtype(0))])
+    got = apply(kernel, x)
+    assert got.dtype == dtype
+    assert max(ulps(g, exact(name, v), dtype) for v, g in zip(x, got, strict=True)) <= LIMIT
+    special = np.array([math.nan, math.inf, -math.inf, 0.0, -0.0], dtype)
+    assert all(map(same, apply(kernel, special), np.array(SPECIAL[name], dtype)))
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.__name__)

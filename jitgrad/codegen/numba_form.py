@@ -50,6 +50,8 @@ VECTORISED = frozenset((
     "arctan", "arcsin", "arccos", "arcsinh", "arccosh", "arctanh", "arctan2", "hypot", "logaddexp", "logaddexp2",
     "cbrt", "power", "erf", "erfc",
 ))  # fmt: skip
+# And for single numbers that the next iteration of a loop waits for.
+WAITED_FOR = frozenset(("tanh_waited_for", "sin_waited_for", "cos_waited_for"))
 GAMMA = frozenset(("lgamma", "digamma", "zeta"))
 # After how many turns, less one, a `while` asks for Ctrl-C: with a loop in it, and without.
 ASK_LONG, ASK_SHORT = 2**4 - 1, 2**20 - 1
@@ -57,6 +59,7 @@ ASK_LONG, ASK_SHORT = 2**4 - 1, 2**20 - 1
 IMPORTED = (
     VECTORISED
     | {f"called_{name}" for name in VECTORISED}
+    | WAITED_FOR
     | set(RUNTIME)
     | GAMMA
     | {"apart", "select", "stack_address", "writable", "interrupted", "Interrupted"}
@@ -254,6 +257,11 @@ class NumbaWriter(RegionWriter):
 
     def _library(self, node, args, function):
         return fill(OPERATORS["power"], *args) if function == "power" else call(f"np.{function}", *args)
+
+    def _waited_for(self, node, args, function):
+        name = f"{function}_waited_for"
+        self.imports.add(f"from jitgrad.runtime.vecmath import {name}")
+        return call(name, *args)
 
     def _called(self, node, args, function):
         name = f"called_{function}"

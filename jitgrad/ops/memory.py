@@ -36,6 +36,9 @@ serial_step = Op("serial_step", lambda args: Type(args[0].type.dtype))
 # library(*args, function=): a function of the C library, for single numbers.
 library = Op("library", lambda args, function: Type(args[0].type.dtype))
 
+# waited_for(x, function=): an elementary function of a single number, with a short way for small ones.
+waited_for = Op("waited_for", lambda args, function: Type(args[0].type.dtype))
+
 # called(*args, function=): an elementary function of our own, called where others are inlined.
 called = Op("called", lambda args, function: Type(args[0].type.dtype))
 

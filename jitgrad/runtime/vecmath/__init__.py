@@ -43,6 +43,7 @@ from jitgrad.runtime.vecmath.kernels import (
     tan,
     tanh,
 )
+from jitgrad.runtime.vecmath.waiting import cos_waited_for, sin_waited_for, tanh_waited_for
 
 __all__ = [
     "KERNELS",
@@ -56,6 +57,7 @@ __all__ = [
     "arctanh",
     "cbrt",
     "cos",
+    "cos_waited_for",
     "cosh",
     "erf",
     "erfc",
@@ -72,8 +74,10 @@ __all__ = [
     "power",
     "sigmoid",
     "sin",
+    "sin_waited_for",
     "sinh",
     "softplus",
     "tan",
     "tanh",
+    "tanh_waited_for",
 ]
