@@ -15,6 +15,7 @@ import numpy as np
 from jitgrad.ir.graph import Arg, Block, Const, Node, Value
 from jitgrad.lower.buffers import Buffers
 from jitgrad.lower.lazy import nest
+from jitgrad.lower.points import points_innermost
 from jitgrad.ops.flow import for_
 from jitgrad.ops.memory import load, store, sum_step
 from jitgrad.ops.registry import UFUNCS
@@ -32,7 +33,8 @@ def of_live_directions(block: Block) -> Block:
     """The lowered block, in which loops over directions run over those that are not all zero."""
     if not any(_is_tangent(node) for node in block.walk()):
         return block
-    return _Live(block).block(block)
+    live = _Live(block)
+    return points_innermost(live.block(block), live.points)
 
 
 def _is_tangent(node: Node) -> bool:
@@ -44,12 +46,15 @@ class _Live:
         self.buffers = Buffers(block)
         self.makers = {out: node for node in block.walk() for out in node.outs}
         self.ranges: dict[Node, tuple[Arg, Arg]] = {}  # of a loop over directions: the first, and how many
+        self.outer: dict[Node, Value] = {}  # the index of the loop in front of which they are looked at
+        self.points: dict[Node, Value] = {}  # the same, of the shortened loops
 
     def block(self, block: Block) -> Block:
         nodes: list[Node] = []
         for node in block.nodes:
             if node in self.ranges:
                 nodes.append(self.shortened(node))
+                self.points[nodes[-1]] = self.outer[node]
                 continue
             if node.op is for_:
                 nodes += self.looked_at(node)
@@ -73,6 +78,7 @@ class _Live:
             with building(Builder()) as builder:
                 builder.loc = node.loc
                 self.ranges[node] = _range(tangents, as_expr(node.args[0]))
+                self.outer[node] = body.params[0]
             nodes += builder.nodes
         return nodes
 

@@ -26,7 +26,7 @@ STEPS: list[tuple[Callable[[Block], Block], str]] = [
     (as_numbers, "the elements of small arrays that are touched at known places are numbers"),
     (handed_on, "what a branch has computed, a later one on the same condition doesn't compute again"),
     (in_place, "an array takes the memory of one that it is computed from"),
-    (of_live_directions, "loops over directions run over those in which something moves"),
+    (of_live_directions, "loops over directions run over those in which something moves, points innermost"),
     (in_rows, "what a loop chooses by is computed for all its iterations first"),
     (allocated_once, "scratch of an iteration is allocated in front of the loop"),
     (series_first, "geometric series that a loop keeps are computed before it, four terms at a time"),
