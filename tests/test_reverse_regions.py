@@ -193,8 +193,8 @@ def shortest_paths(a, n):
 PROGRAMS = {
     sum_of_squares: (VECTOR, {}),
     recurrence: (VECTOR, {1: 1}),
-    in_place: (VECTOR, {1: 1}),
-    nested: (VECTOR, {2: 1, 1: 1}),  # the state of each outer iteration, and what an inner one overwrites
+    in_place: (VECTOR, {1: 2}),  # what is overwritten, and the sine
+    nested: (VECTOR, {2: 3}),  # both elements that are read, and the sine: nothing is run again
     branches: (VECTOR, {1: 1}),
     unbounded: (VECTOR, {1: 1}),
     bounded: (VECTOR, {1: 2}),  # `h`, and what is overwritten
@@ -202,7 +202,7 @@ PROGRAMS = {
     vectors: (VECTOR, {2: 1}),
     write_in_branch: (VECTOR, {1: 2}),  # what is overwritten, and whether
     two_arrays_in_branches: (VECTOR, {1: 3}),  # what is overwritten in each branch, and which it is
-    gauss_seidel: (VECTOR, {2: 1, 1: 1}),
+    gauss_seidel: (VECTOR, {2: 3, 1: 1}),  # what is overwritten, the sums and the sines
     ode: (VECTOR, {2: 1}),  # the state, and not the scratch
     chunked: (VECTOR, {2: 2}),
     no_iterations: (VECTOR, {}),  # such a loop goes

@@ -101,6 +101,7 @@ class _Joint(Sweep):
         sweep = _Joint(self.active, self.makers, self.group, self.made, bars)
         sweep.masked, sweep.inside = set(masked), True
         sweep.stored = self.stored if stored is None else stored
+        sweep.kept = self.kept
         return sweep
 
     def reverse(self, node: Node) -> None:

@@ -2,23 +2,26 @@
 
 The reversed body runs the body of the iteration again, from the state in which the iteration began, and then back. Of
 that state, what the cotangents don't need is removed first; for the rest `residuals` decides where it comes from. A
-number that is kept for each iteration is known at the end of the iteration as well: there the next one began.
+number that is kept for each iteration is known at the end of the iteration as well: there the next one began. What
+takes long to compute again is kept besides (`keep`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from jitgrad.ad.checkpoints import in_chunks
 from jitgrad.ad.choices import Reversed, find_choices, find_state, with_notes
 from jitgrad.ad.forward import name_after
+from jitgrad.ad.keep import Kept, is_costly, is_worthwhile, ways_to_keep, with_kept
 from jitgrad.ad.regions import active_captures, own_all, reach, reads, without_checks
-from jitgrad.ad.residuals import Restored, restore
+from jitgrad.ad.residuals import Needs, Restored, find_needs, restore
 from jitgrad.ad.stable import find_stable, with_rereads, without_rereads
 from jitgrad.ad.sweep import REVERSES, Sweep
+from jitgrad.ad.undo import Key, Path
 from jitgrad.ir.graph import Arg, Block, Const, Node, Value, substitute
 from jitgrad.ir.types import INT64, Type
 from jitgrad.ops.flow import CHUNKED, add_node, carried, for_, if_, while_
@@ -40,6 +43,7 @@ class Loop:
         index: the number of the iteration, a param of the body or, in a `while`, new.
         params, body: the carried values at the start of an iteration, and the body.
         makers: the node that each value of the primal is made by.
+        sparing: whether it is there to keep little.
     """
 
     node: Node
@@ -48,6 +52,7 @@ class Loop:
     params: tuple[Value, ...]
     body: Block
     makers: dict[Value, Node]
+    sparing: bool = False
 
     @property
     def init(self) -> tuple[Arg, ...]:
@@ -56,13 +61,14 @@ class Loop:
 
 def _reverse_for(sweep: Sweep, node: Node) -> None:
     before: list[Node] = []
-    if node.attrs.get(CHUNKED):
+    chunked = bool(node.attrs.get(CHUNKED))
+    if chunked:
         before, node = in_chunks(node, sweep.active)
         own_all([*before, node])
     (body,) = node.regions
     index, *params = body.params
     sweep.forward = [node]
-    _reverse(sweep, Loop(node, node.args[0], index, tuple(params), body, sweep.makers))
+    _reverse(sweep, Loop(node, node.args[0], index, tuple(params), body, sweep.makers, chunked))
     sweep.forward = [*before, *sweep.forward]
 
 
@@ -101,7 +107,8 @@ def _reverse_choices(sweep: Sweep, loop: Loop, useful: list[int]) -> tuple[Loop,
     for choice in find_choices(loop, given, useful, sweep.active):
         inside = replace(loop, body=choice.body)
         captures, start, masked = _start(sweep, inside, choice.slots)
-        body, masked = _body_back(sweep, inside, choice.slots, captures, start, masked, sweep.stored)
+        ways = _Ways(sweep, inside, choice.slots, captures, start, masked, sweep.stored)
+        body, masked = ways.body_back(sweep.kept)
         masked = masked[len(choice.slots) :]
         chosen = Reversed(choice, _simplified(body), dict(zip(captures, masked, strict=True)))
         if find_state(inside, chosen):
@@ -154,25 +161,107 @@ def _start(sweep: Sweep, loop: Loop, useful: list[int]) -> tuple[list[Value], li
 
 def _reverse_each(sweep: Sweep, loop: Loop, useful: list[int]) -> None:
     """The reverse that goes through all iterations."""
-    reads, stored = find_stable(loop)
-    stored |= sweep.stored  # what outlives the outer loop is better than what outlives this one
     # In the primal the loop stays as it is; going back, what may be is read in the finished arrays.
+    reads, stored = ({}, {}) if sweep.kept and sweep.kept.elements else find_stable(loop)
     primal, loop = loop, replace(loop, body=with_rereads(loop.body, reads))
+    stored |= sweep.stored  # what outlives the outer loop is better than what outlives this one
     captures, start, masked = _start(sweep, loop, useful)
-    body, now_masked = _body_back(sweep, loop, useful, captures, start, masked, stored)
-    back, ends_known = _with_known_ends(loop, useful, body)
-    state = restore(primal, back, ends_known)
+    ways = _Ways(sweep, loop, useful, captures, start, masked, stored)
+    way = _best(ways, primal, {o for node in reads for o in node.outs} | stored.keys())
+    state = restore(primal, way.needs, way.numbers)
     sweep.forward = state.forward or sweep.forward
-    ends = _emit(loop, back, state, tuple(map(as_arg, start)))
+    ends = _emit(loop, way.back, state, tuple(map(as_arg, start)))
     for x, end in zip(captures, ends[len(useful) :], strict=False):
         sweep.bars[x] = end
-    for k, end, is_masked in zip(useful, ends, now_masked, strict=False):
+    for k, end, is_masked in zip(useful, ends, way.masked, strict=False):
         arg = loop.init[k]
         if arg in sweep.active:
             sweep.add(arg, end)
             if is_masked:
                 sweep.masked.add(arg)
-    sweep.masked.update(x for x, m in zip(captures, now_masked[len(useful) :], strict=True) if m)
+    sweep.masked.update(x for x, m in zip(captures, way.masked[len(useful) :], strict=True) if m)
+
+
+def _best(ways: _Ways, primal: Loop, elsewhere: set[Value]) -> _Way:
+    """The way that keeps what is worth it; loops in a loop that keeps nothing decide for themselves."""
+    if ways.sweep.kept is not None:
+        return ways.way(primal, ways.sweep.kept)
+    if not primal.sparing and is_costly(primal):
+        plain = ways.way(primal, Kept())
+        for kept in ways_to_keep(primal, plain.needs, elsewhere):
+            way = ways.way(primal, kept)
+            if is_worthwhile(kept, way.back, way.needs, plain.needs):
+                return replace(way, numbers=kept.read_by(way.back))
+    return ways.way(primal, None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """A reversed body, what it needs of the state, which cotangents are masked, and where it reads what is kept."""
+
+    back: Block
+    needs: Needs
+    masked: list[bool]
+    numbers: dict[Value, tuple[Key, Path]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ways:
+    """The ways to reverse the body of a loop, which differ in what is kept.
+
+    Attributes:
+        sweep: that of the block which the loop is in.
+        loop: the loop.
+        useful: its carried values that have cotangents, and `captures` the values around it that have.
+        start: the cotangents of both, and `masked` whether they are.
+        stored: values that are read in arrays.
+    """
+
+    sweep: Sweep
+    loop: Loop
+    useful: list[int]
+    captures: list[Value]
+    start: list
+    masked: list[bool]
+    stored: dict[Value, tuple[Value, Node]]
+
+    def way(self, primal: Loop, kept: Kept | None) -> _Way:
+        body, masked = self.body_back(kept)
+        back, ends = _with_known_ends(self.loop, self.useful, body)
+        return _Way(back, find_needs(primal, back, ends), masked)
+
+    def body_back(self, kept: Kept | None) -> tuple[Block, list[bool]]:
+        """The body, run again and then back: it takes cotangents, and reads the carried values as they were."""
+        loop, useful, captures = self.loop, self.useful, self.captures
+        bars = carried([as_arg(s) for s in self.start])
+        names = [loop.params[k] for k in useful] + captures
+        for bar, x in zip(bars, names, strict=True):
+            bar.name = f"{x.name}_bar" if x.name is not None else bar.name
+        inner = self._inner(bars, kept)
+        with building(Builder(parent=current(), region=True)) as builder:
+            builder.own((*bars, loop.index, *loop.params))
+            own_all(loop.body.nodes)
+            for k, bar, is_masked in zip(useful, bars, self.masked, strict=False):
+                result = loop.body.results[k]
+                if result in inner.active:
+                    inner.add(result, Expr(bar))
+                    if is_masked:
+                        inner.masked.add(result)
+            inner.back(loop.body.nodes)
+            of = (*(loop.params[k] for k in useful), *captures)
+            results = tuple(as_arg(inner.bars[x] if x in inner.bars else zeros_like(Expr(x))) for x in of)
+        again = without_checks(inner.forward)
+        again = with_kept(again, kept) if kept else again
+        return without_rereads(Block(bars, [*again, *builder.nodes], results)), [x in inner.masked for x in of]
+
+    def _inner(self, bars: tuple[Value, ...], kept: Kept | None) -> Sweep:
+        """The sweep of the body."""
+        count = len(self.useful)
+        totals = dict(zip(self.captures, map(Expr, bars[count:]), strict=True))
+        masked = [x for x, m in zip(self.captures, self.masked[count:], strict=True) if m]
+        inner = self.sweep.inner(totals, masked, self.stored)
+        inner.kept = kept
+        return inner
 
 
 def _emit(loop: Loop, back: Block, state: Restored, start: tuple[Arg, ...]) -> tuple:
@@ -201,39 +290,6 @@ def useful_carries(loop: Loop, sweep: Sweep, done: Collection[int] = ()) -> list
         if more == found:
             return [k for k in sorted(found) if loop.params[k] in sweep.active]
         found = more
-
-
-def _body_back(
-    sweep: Sweep,
-    loop: Loop,
-    useful: list[int],
-    captures: list[Value],
-    start: list,
-    masked: list[bool],
-    stored: dict[Value, tuple[Value, Node]],
-) -> tuple[Block, list[bool]]:
-    """The body, run again and then back: it takes cotangents, and reads the carried values as they were."""
-    bars = carried([as_arg(s) for s in start])
-    names = [loop.params[k] for k in useful] + captures
-    for bar, x in zip(bars, names, strict=True):
-        bar.name = f"{x.name}_bar" if x.name is not None else bar.name
-    totals = dict(zip(captures, map(Expr, bars[len(useful) :]), strict=True))
-    inner = sweep.inner(totals, [x for x, m in zip(captures, masked[len(useful) :], strict=True) if m], stored)
-    with building(Builder(parent=current(), region=True)) as builder:
-        builder.own((*bars, loop.index, *loop.params))
-        own_all(loop.body.nodes)
-        for k, bar, is_masked in zip(useful, bars, masked, strict=False):
-            result = loop.body.results[k]
-            if result in sweep.active:
-                inner.add(result, Expr(bar))
-                if is_masked:
-                    inner.masked.add(result)
-        inner.back(loop.body.nodes)
-        results = []
-        for x in (*(loop.params[k] for k in useful), *captures):
-            results.append(as_arg(inner.bars[x] if x in inner.bars else zeros_like(Expr(x))))
-    ends = [*(loop.params[k] in inner.masked for k in useful), *(x in inner.masked for x in captures)]
-    return without_rereads(Block(bars, [*without_checks(inner.forward), *builder.nodes], tuple(results))), ends
 
 
 def _simplified(body: Block) -> Block:

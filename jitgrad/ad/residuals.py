@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jitgrad.ad.regions import reads, without_checks
-from jitgrad.ad.undo import Path, Undo, bounds, find_undo, log_writes, put_back
+from jitgrad.ad.undo import Key, Path, Undo, bounds, find_undo, log_writes, put_back
 from jitgrad.ir.graph import Arg, Block, Const, Loc, Node, Value, substitute
 from jitgrad.ir.types import INT64, Type
 from jitgrad.ops.create import uninitialized
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 # Why a value is kept and not computed again, for the table of residuals.
 CARRIED = "an iteration makes it of the last, and the way back from the next is not known"
 OVERWRITTEN = "it is overwritten here, and put back before what was computed of it is differentiated"
+LONG = "to compute it again takes longer, and the loop has to keep as much in any case"
 STEERS = "it decides what is written where; computed again, it might come out another way"
 
 
@@ -51,35 +52,68 @@ class Restored:
     walked: list[tuple[Arg, Value, Value]] = field(default_factory=list)
 
 
-def restore(loop: Loop, back: Block, ends: list[int]) -> Restored:
-    """Make the state at the start of an iteration known to the reversed body `back`, which reads some of it.
+@dataclass(slots=True)
+class Needs:
+    """What a reversed body reads of the state at the start of an iteration, by where that comes from.
 
-    Args:
-        loop: the primal's loop.
-        back: the reversed body.
-        ends: the carried numbers that `back` reads as they are at the end of the iteration.
+    Attributes:
+        nodes: those that compute or make what isn't kept.
+        known: what stands for values that never change.
+        kept: the numbers of the carried values that are kept.
+        undos: how the arrays that are walked back are.
+        ends: the carried numbers that it reads as they are at the end of the iteration.
     """
+
+    nodes: list[Node] = field(default_factory=list)
+    known: dict[Value, Arg] = field(default_factory=dict)
+    kept: list[Value] = field(default_factory=list)
+    undos: list[Undo] = field(default_factory=list)
+    ends: list[int] = field(default_factory=list)
+
+    @property
+    def paths(self) -> list[Path]:
+        """For each entry that is kept, the loops in which it is."""
+        return [() for _ in self.kept] + [path for undo in self.undos for path in undo.logged.values()]
+
+    @property
+    def arrays(self) -> bool:
+        """Whether the content of an array is among what has to be there."""
+        return bool(self.undos) or any(param.type.shape for param in self.kept)
+
+
+def find_needs(loop: Loop, back: Block, ends: list[int]) -> Needs:
+    """What the reversed body `back` needs, which reads the carried numbers `ends` as they are after the iteration."""
     wanted = reads(back) | dict.fromkeys(loop.params[k] for k in ends)
-    state = Restored()
-    kept: list[int] = []
-    undos: list[Undo] = []
+    needs = Needs(ends=ends)
     steady = {p: evenly(loop, k) for k, p in enumerate(loop.params)}
     steady = {param: nodes for param, nodes in steady.items() if nodes is not None}
     for k, param in enumerate(loop.params):
         if param not in wanted or param in steady:
             continue
         if loop.body.results[k] is param:
-            state.known[param] = loop.init[k]
+            needs.known[param] = loop.init[k]
         elif param.type.shape and written_before_read(back, param, loop.makers):
-            state.prefix.append(without_content(param, loop.node.loc))
+            needs.nodes.append(without_content(param, loop.node.loc))
         elif param.type.shape and (undo := find_undo(loop, k, set(steady))) is not None:
-            undos.append(undo)
+            needs.undos.append(undo)
             wanted |= dict.fromkeys(v for values in undo.computed.values() for v in values)
         else:
-            kept.append(k)
-    state.prefix += [node for param, nodes in steady.items() if param in wanted for node in nodes]
-    if kept or undos:
-        _Keeper(loop, kept, undos, ends).run(state)
+            needs.kept.append(param)
+    needs.nodes += [node for param, nodes in steady.items() if param in wanted for node in nodes]
+    return needs
+
+
+def restore(loop: Loop, needs: Needs, numbers: dict[Value, tuple[Key, Path]]) -> Restored:
+    """Make what a reversed body needs known to it.
+
+    Args:
+        loop: the primal's loop.
+        needs: what of the state.
+        numbers: the arrays in which it reads numbers that are kept besides: the key and the loops of each.
+    """
+    state = Restored(prefix=needs.nodes, known=needs.known)
+    if needs.kept or needs.undos or numbers:
+        _Keeper(loop, needs, numbers).run(state)
     elif loop.node.op is while_:
         state.forward = [loop.node]
     return state
@@ -106,15 +140,18 @@ def evenly(loop: Loop, k: int) -> list[Node] | None:
 class _Keeper:
     """Makes a loop keep, in arrays with an entry for each iteration, the state at its start or what it overwrites."""
 
-    def __init__(self, loop: Loop, kept: list[int], undos: list[Undo], ends: list[int]):
-        self.loop, self.kept, self.undos, self.ends = loop, kept, undos, ends
-        self.logged = {key: path for undo in undos for key, path in undo.logged.items()}
-        self.entries = [loop.params[k] for k in kept] + [value for _, value in self.logged]
-        self.paths: list[Path] = [() for _ in kept] + list(self.logged.values())
+    def __init__(self, loop: Loop, needs: Needs, numbers: dict[Value, tuple[Key, Path]]):
+        self.loop, self.kept, self.undos, self.ends = loop, needs.kept, needs.undos, needs.ends
+        self.numbers = {key: room for room, (key, _) in numbers.items()}
+        self.logged = {key: path for undo in needs.undos for key, path in undo.logged.items()} | dict(numbers.values())
+        self.entries = [*needs.kept, *(value for _, value in self.logged)]
+        self.paths: list[Path] = [() for _ in needs.kept] + list(self.logged.values())
         makers = {o: node for node in loop.body.nodes for o in node.outs}
-        carried_by = [makers.get(loop.body.results[k], loop.node) for k in kept]
-        self.reasons = [(CARRIED, node.loc) for node in carried_by]
-        self.reasons += [(STEERS if value in node.args else OVERWRITTEN, node.loc) for node, value in self.logged]
+        results = dict(zip(loop.params, loop.body.results, strict=False))
+        self.reasons = [(CARRIED, makers.get(results[param], loop.node).loc) for param in needs.kept]
+        self.names = [param.name for param in needs.kept]
+        self.names += [_name(node, value) for node, value in self.logged]
+        self.reasons += [(_reason(node, value), node.loc) for node, value in self.logged]
 
     def run(self, state: Restored) -> None:
         loop, node = self.loop, self.loop.node
@@ -133,19 +170,20 @@ class _Keeper:
             ends = [env[e] for e in ends]
             finals = tuple(env[o] for o in again[-1].outs)
         for param, end in zip(self.entries[: len(self.kept)], ends, strict=False):
-            state.prefix.append(_entry(end, (loop.index,), param))
+            state.prefix.append(entry(end, (loop.index,), param))
         for k in self.ends:
             state.walked.append((finals[k], loop.body.results[k], loop.params[k]))
         rooms = dict(zip(self.logged, ends[len(self.kept) :], strict=True))
+        state.known |= {room: rooms[key] for key, room in self.numbers.items()}
         for undo in self.undos:
             end = Value(finals[undo.slot].type, finals[undo.slot].name)
-            state.prefix.extend(put_back(undo, loop, end, rooms, _entry))
+            state.prefix.extend(put_back(undo, loop, end, rooms, entry))
             state.walked.append((finals[undo.slot], end, loop.params[undo.slot]))
 
     def _rooms(self, count: Arg, nodes: list[Node]) -> list[Value]:
         most = bounds(self.loop, count, self.paths, nodes)
         dims = [(count, *(most[n] for n in path)) for path in self.paths]
-        return [_room(*entry, nodes) for entry in zip(self.entries, dims, self.reasons, strict=True)]
+        return [_room(*each, nodes) for each in zip(self.entries, self.names, dims, self.reasons, strict=True)]
 
     def _body(self, body: Block, index: Arg, rooms: tuple[Value, ...]) -> tuple[list[Node], tuple[Value, ...]]:
         """The nodes of the body that also keep; and the rooms after it."""
@@ -180,17 +218,29 @@ class _Keeper:
         return list(ends)
 
 
+def _reason(node: Node, value: Value) -> str:
+    if value in node.outs:
+        return LONG
+    return STEERS if value in node.args else OVERWRITTEN
+
+
+def _name(node: Node, value: Value) -> str | None:
+    """What a kept value is called: as the user does, or after the array that it is an element of, or the function."""
+    if value.name or value not in node.outs:
+        return value.name
+    return node.args[0].name if node.op is getitem_ else node.op.name
+
+
 def without_content(out: Value, loc: Loc, keeps: str = "") -> Node:
     """The node that makes an array of any content; `keeps` says why, if it is for what the reverse needs."""
     lengths = tuple(n if isinstance(n, Value) else Const.of(n) for n in out.type.shape)
     return Node(uninitialized, lengths, (out,), {"dtype": out.type.dtype, "keeps": keeps}, (), loc)
 
 
-def _room(value: Value, counts: tuple[Arg, ...], why: tuple[str, Loc], nodes: list[Node]) -> Value:
+def _room(value: Value, name: str | None, counts: tuple[Arg, ...], why: tuple[str, Loc], nodes: list[Node]) -> Value:
     """An array with an entry for each iteration; the node that makes it is added to `nodes`."""
     dims = tuple(n if isinstance(n, Value) else int(n.value) for n in counts)
-    name = f"{value.name}_steps" if value.name else None
-    room = Value(Type(value.type.dtype, (*dims, *value.type.shape)), name)
+    room = Value(Type(value.type.dtype, (*dims, *value.type.shape)), f"{name}_steps" if name else None)
     nodes.append(without_content(room, why[1], why[0]))
     return room
 
@@ -205,7 +255,8 @@ def _place(room: Value, index: tuple[Arg, ...]) -> tuple[tuple, dict]:
     return tuple(operands), {"pattern": tuple(pattern)}
 
 
-def _entry(room: Value, index: tuple[Arg, ...], out: Value) -> Node:
+def entry(room: Value, index: tuple[Arg, ...], out: Value) -> Node:
+    """The node that reads an entry."""
     operands, attrs = _place(room, index)
     return Node(getitem_, (room, *operands), (out,), attrs, (), current().loc)
 

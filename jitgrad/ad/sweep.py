@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from jitgrad.ad.forward import name_after
 from jitgrad.ir.graph import Arg, Const, Node, Value
@@ -12,6 +13,9 @@ from jitgrad.ops.index import add_at, getitem_, setitem
 from jitgrad.ops.rules import add, is_masked
 from jitgrad.ops.shape import broadcast_to_
 from jitgrad.ops.symbolic import Expr, as_expr, current
+
+if TYPE_CHECKING:
+    from jitgrad.ad.keep import Kept
 
 # How loops, branches and calls are reversed: `reverse(sweep, node)` does for a node what `Sweep._rule` does for others.
 REVERSES: dict[Op, Callable[[Sweep, Node], None]] = {}
@@ -28,6 +32,7 @@ class Sweep:
         inside: whether the block is a region.
         stored: values that are an element of an array, which may be read there again: the array, and the node that
             wrote them.
+        kept: numbers that a loop around keeps; None if no loop around has made up its mind.
         forward: the nodes walked over, in their order; loops and calls among them replaced by such as keep residuals.
     """
 
@@ -41,6 +46,7 @@ class Sweep:
         self.bars = {} if bars is None else bars
         self.masked: set[Value] = set()
         self.stored: dict[Value, tuple[Value, Node]] = {}
+        self.kept: Kept | None = None
         self.inside = False
         self.forward: list[Node] = []
 
@@ -49,6 +55,7 @@ class Sweep:
         sweep = Sweep(self.active, self.makers, bars)
         sweep.masked, sweep.inside = set(masked), True
         sweep.stored = self.stored if stored is None else stored
+        sweep.kept = self.kept
         return sweep
 
     def back(self, nodes: list[Node]) -> None:

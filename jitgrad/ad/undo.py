@@ -54,7 +54,7 @@ def find_undo(loop: Loop, slot: int, steady: set[Value]) -> Undo | None:
     if found is None or not found.writes:
         return None
     undo = Undo(slot, {w.node for w in found.writes})
-    levels = _Levels(loop, steady)
+    levels = Levels(loop, steady)
     if any(levels.form(inner) is None for w in found.writes for inner in w.loops[1:]):
         return None
     for node, path in _steering(loop.body, undo.writes, ()):
@@ -97,7 +97,7 @@ def _contains(node: Node, nodes: set[Node]) -> bool:
     return any(n in nodes for region in node.regions for n in region.walk())
 
 
-class _Levels:
+class Levels:
     """What is made in which of the loops in a loop."""
 
     def __init__(self, loop: Loop, steady: set[Value] = frozenset()):
@@ -162,7 +162,7 @@ def bounds(loop: Loop, count: Arg, paths: list[Path], nodes: list[Node]) -> dict
 
     An index takes its largest value where it adds to the number, and 0 where it takes away from it.
     """
-    levels = _Levels(loop)
+    levels = Levels(loop)
     found: dict[Node, Arg] = {loop.node: count}
     with building(Builder()) as builder:
         for inner in dict.fromkeys(n for path in paths for n in path):
@@ -182,7 +182,8 @@ def bounds(loop: Loop, count: Arg, paths: list[Path], nodes: list[Node]) -> dict
 def log_writes(body: Block, index: tuple[Arg, ...], logs: dict[Key, Value], store: Callable[..., Node]) -> Block:
     """The body with what it overwrites kept, at `index`, in the arrays that `logs` has for each entry.
 
-    The arrays as they are after the iteration are put into `logs`. `store(array, value, index)` makes the node.
+    A result of a node is kept as well if `logs` has it. The arrays as they are after the iteration are put into `logs`.
+    `store(array, value, index)` makes the node.
     """
     nodes: list[Node] = []
     by_node: dict[Node, list[Value]] = {}
@@ -190,6 +191,8 @@ def log_writes(body: Block, index: tuple[Arg, ...], logs: dict[Key, Value], stor
         by_node.setdefault(node, []).append(value)
     for node in body.nodes:
         for value in by_node.get(node, ()):
+            if value in node.outs:
+                continue
             entry = value
             if value not in node.args:  # it is no place and no condition, but what the node overwrites
                 entry = Value(value.type, value.name)
@@ -199,6 +202,10 @@ def log_writes(body: Block, index: tuple[Arg, ...], logs: dict[Key, Value], stor
         within = {n for region in node.regions for n in region.walk()} if node.op in (if_, for_) else set()
         keys = [key for key in logs if key[0] in within]
         nodes.append(_log_within(node, index, logs, keys, store) if keys else node)
+        for value in by_node.get(node, ()):
+            if value in node.outs:
+                nodes.append(store(logs[node, value], value, index))
+                logs[node, value] = nodes[-1].out
     return Block(body.params, nodes, body.results, body.name)
 
 
