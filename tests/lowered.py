@@ -72,6 +72,7 @@ STEPS = {
     "stack_address": lambda: 0,
     "thread_count": lambda: 3,
     "writable": lambda x: x,
+    "truncated": lambda x: int(x) if abs(x) < 2.0**63 else -(2**63),
     "clear": lambda x: x.fill(0),
     "copy_into": lambda x, source: np.copyto(x, source.reshape(x.shape)),
     "interrupted": lambda: False,

@@ -913,3 +913,25 @@ def test_public_names():
     assert set(jitgrad.__all__) >= {"grad", "value_and_grad", "jvp", "vjp", "jit", "stop_gradient"}
     for name in jitgrad.__all__:
         assert getattr(jitgrad, name).__doc__ or name == "errors"
+
+
+def test_a_long_chain_of_array_statements(tmp_path):
+    """Expressions don't become deeper than the stack."""
+    path = tmp_path / "chain.py"
+    path.write_text(
+        "import numpy as np\ndef f(x):\n    y = x\n" + "    y = np.sin(y) * 0.5 + x\n" * 400 + "    return np.sum(y)\n"
+    )
+    space = {}
+    exec(compile(path.read_text(), path, "exec"), space)
+    assert "sin(" in jit(space["f"]).source(np.ones(3), form="numba")
+
+
+def test_arrays_of_numbers_cost_a_call_nothing():
+    """What tracing has computed is passed as compiled code takes it: no call converts it, or looks for another code."""
+
+    def padded(x):
+        return np.sum(np.pad(x, 2)[4:] * x)
+
+    f, x = jit(padded), np.arange(5.0)
+    assert f(x) == padded(x)
+    assert f.ways.last(x) == padded(x)

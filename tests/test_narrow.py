@@ -78,3 +78,15 @@ def test_differences_and_products_of_truths():
     assert jit(lambda b, x: x * np.sum(np.diff(b)))(b, 3.0) == 3.0
     with pytest.raises(UnsupportedError, match=r"(?s)boolean.*test_narrow\.py"):
         jit(lambda b, x: x * (b @ b))(b, 3.0)
+
+
+@pytest.mark.parametrize("number", ["x[0] * np.nan", "x[0] * np.inf", "x[0] * 0 - 1e30", "np.float32(x[0]) * np.nan"])
+def test_what_is_no_integer_is_no_index(number, tmp_path):
+    """LLVM takes a conversion that doesn't fit for whatever it likes, if it sees it while compiling."""
+    path = tmp_path / "program.py"
+    path.write_text(f"import numpy as np\ndef f(x):\n    return x[int({number})] * 2.0\n")
+    space = {}
+    exec(compile(path.read_text(), path, "exec"), space)
+    for make in (jit, grad):
+        with pytest.raises(IndexError, match="-9223372036854775808 is out of bounds for axis 0 with size 5"):
+            make(space["f"])(np.arange(1.0, 6.0))

@@ -120,3 +120,30 @@ def test_the_gradient_is_as_long_for_a_view_as_for_the_array():
         return np.sum(a * a)
 
     assert len({loops(grad(f).source(X, form="numba")) for f in (direct, by_row)}) == 1
+
+
+def swapped(x):
+    y = x * 1
+    a, b = y[:1], y[4:]
+    a[:], b[:] = b.copy(), a.copy()
+    return y * x
+
+
+def filled(x):
+    y = x * 1
+    a, b = y[: x.shape[0] - 4], y[:3]
+    a[:] = x[4:] ** 2
+    b[1:] = 3.0 * x[:2]
+    return y * x
+
+
+@pytest.mark.parametrize("function", [swapped, filled], ids=lambda f: f.__name__)
+def test_all_of_a_part(function):
+    """The array form says of which part it writes all."""
+    x = np.arange(1.0, 6.0)
+    f = grad(function)
+    space = {}
+    exec(f.source(x), space)
+    wanted = [np.sum(function(x + e) - function(x - e)) / 2e-6 for e in 1e-6 * np.eye(5)]
+    np.testing.assert_allclose(space[f"{function.__name__}_grad"](x), wanted, rtol=1e-8)
+    np.testing.assert_allclose(f(x), wanted, rtol=1e-8)

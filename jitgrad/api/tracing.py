@@ -111,7 +111,13 @@ def traced(
     name = getattr(function, "__name__", "function")
     block = Block(tuple(params), builder.nodes, outs, name if name.isidentifier() else "function")
     written = [k for k, v in enumerate(values) if any(v is w for w in found.written)]
-    return Primal(block, values, structure, names, found.hidden, found.guards, [a for _, a in captured], written)
+    arrays = [_as_compiled(a) for _, a in captured]
+    return Primal(block, values, structure, names, found.hidden, found.guards, arrays, written)
+
+
+def _as_compiled(array: np.ndarray) -> np.ndarray:
+    """An array as compiled code takes it, so that no call has to convert it."""
+    return array if array.flags.c_contiguous and array.flags.writeable else np.array(array, order="C")
 
 
 def _take(leaves: list, flat: Flat, k: int) -> list:

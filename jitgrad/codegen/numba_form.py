@@ -62,7 +62,7 @@ IMPORTED = (
     | WAITED_FOR
     | set(RUNTIME)
     | GAMMA
-    | {"apart", "select", "stack_address", "writable", "interrupted", "Interrupted"}
+    | {"apart", "select", "stack_address", "truncated", "writable", "interrupted", "Interrupted"}
     | {"prange", "thread_count", "clear", "copy_into"}
 )
 _NARROW = frozenset(np.dtype(t) for t in ("i1", "i2", "i4", "u1", "u2", "u4", "u8"))
@@ -295,4 +295,9 @@ class NumbaWriter(RegionWriter):
         dtype = np.dtype(dtype)
         if dtype == np.bool_:
             return fill("_0 != 0", *args)
+        if dtype.kind in "iu" and dtype != np.uint64 and node.args[0].type.is_float:
+            self.imports.add("from jitgrad.runtime.scalars import truncated")
+            args = [call("truncated", *args)]
+            if dtype == np.int64:
+                return args[0]
         return call(dtype_name(dtype), *args)

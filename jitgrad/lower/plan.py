@@ -7,7 +7,8 @@ An array whose elements are cheap, or read by one loop only, need not exist. It 
 * several loops read it and one decides by it (compares it, looks for its maximum): computed twice, it may differ in the
   last bit, and the second decision would not be the first;
 * one loop reads each element many times (it is broadcast, or gathered from) and it costs more than that;
-* a loop of the program itself reads it, and it costs anything.
+* a loop of the program itself reads it, and it costs anything;
+* it is the last of so many operations that follow each other that expressions would become too deep.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from jitgrad.ops.flow import if_
 from jitgrad.ops.rules import is_one
 
 CHEAP = 2  # operations an element that are not worth a buffer
+DEEP = 64  # operations, one of another
 _COST = {
     **dict.fromkeys(
         ("add", "subtract", "multiply", "negative", "square", "absolute", "where", "maximum", "minimum"), 1
@@ -82,6 +84,18 @@ def _choose(block: Block, chosen: set[Value]) -> None:
         if any(_needs_memory(out, node, r, inside.get(r)) for r in readers.get(out, ())):
             chosen.add(out)
         roots[out] = loops
+    _cut(block, chosen)
+
+
+def _cut(block: Block, chosen: set[Value]) -> None:
+    """Put into memory what would be computed by too deep an expression."""
+    depths: dict[Value, int] = {}
+    for node in block.nodes:
+        if is_lazy(node) and node.out.type.shape and node.out not in chosen:
+            depth = 1 + max((depths.get(a, 0) for a in node.args if isinstance(a, Value)), default=0)
+            depths[node.out] = depth % DEEP
+            if depth == DEEP:
+                chosen.add(node.out)
 
 
 class _Inside:

@@ -76,6 +76,26 @@ minimum = _extremum("minimum", "<")
 
 
 @intrinsic
+def truncated(typingctx, x):
+    """A float as an integer of 64 bits; the least of all if it doesn't fit, or is NaN.
+
+    That is what processors give, where LLVM gives anything: an index computed of NaN must be out of range.
+    """
+    if not isinstance(x, types.Float):
+        return None
+
+    def codegen(context, builder, signature, args):
+        kind, limit = args[0].type, 2.0**63
+        fits = builder.and_(
+            builder.fcmp_ordered(">=", args[0], kind(-limit)), builder.fcmp_ordered("<", args[0], kind(limit))
+        )
+        word = ir.IntType(64)
+        return builder.select(fits, builder.fptosi(args[0], word), word(-(2**63)))
+
+    return types.int64(x), codegen
+
+
+@intrinsic
 def select(typingctx, condition, a, b):
     """`a if condition else b`, with both computed: LLVM's select, where a conditional expression would be a branch.
 

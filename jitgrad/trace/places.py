@@ -64,6 +64,8 @@ def composed(outer: tuple, inner: tuple) -> tuple | None:
             pattern.append(("at", len(operands)))
             operands.append(at)
         else:
-            pattern.append(("slice", len(operands), len(operands) + 1, step * rest[2], rest[3] if whole else None))
+            # Bounds say from where to where in the array; those in a part mean the same if it is all of the axis.
+            bounds = rest[3] if whole and entry[4] == (None, None) else None
+            pattern.append(("slice", len(operands), len(operands) + 1, step * rest[2], bounds))
             operands += [at, inner[1][rest[1]]]
     return tuple(pattern), operands
