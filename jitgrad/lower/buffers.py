@@ -19,7 +19,7 @@ class Buffers:
     def __init__(self, block: Block):
         self._leader: dict[Arg, Arg] = {}
         for node in block.walk():
-            self._add(node)
+            self.add(node)
 
     def of(self, value: Arg) -> Arg:
         """What stands for the set that a value is in."""
@@ -29,7 +29,8 @@ class Buffers:
             value = leader[value]
         return value
 
-    def _add(self, node: Node) -> None:
+    def add(self, node: Node) -> None:
+        """Note what a node makes."""
         if node.op in (store, view, call_into):
             self._unite((node.args[0], node.out))
         elif node.regions:

@@ -8,6 +8,7 @@ import numpy as np
 
 from jitgrad.ir.graph import Arg, Block, Const, Node
 from jitgrad.lower.buffers import Buffers
+from jitgrad.ops.affine import Form, form_of
 from jitgrad.ops.flow import if_
 from jitgrad.ops.memory import empty, load, store
 from jitgrad.ops.registry import UFUNCS
@@ -39,10 +40,13 @@ class _Forward:
     Attributes:
         env: what stands for values that are loaded.
         uses: how often each value is read.
+        places: indices as sums: `1 + k` and `k + 1` are one.
     """
 
     def __init__(self, block: Block, env: dict[Arg, Arg]):
         self.env = env
+        self.makers = {out: node for node in block.walk() for out in node.outs}
+        self.places: dict[Arg, frozenset] = {}
         self.uses: Counter[Arg] = Counter(block.results)
         for node in block.walk():
             self.uses.update(node.args)
@@ -62,7 +66,7 @@ class _Forward:
                 self.env[node.out] = same
                 self.uses.subtract(node.args)
                 continue
-            key = node.args if node.op is load else _computed(node)
+            key = self.element(node.args[0], node.args[1:]) if node.op is load else _computed(node)
             if key is not None:
                 element = known.setdefault(key, node.out)
                 if element is not node.out and element.type == node.out.type:
@@ -72,16 +76,28 @@ class _Forward:
             elif node.op is store:
                 node = self.over(node, nodes)
                 if node.args[1].type.dtype == node.out.type.dtype:
-                    known[(node.out, *node.args[2:])] = node.args[1]
+                    known[self.element(node.out, node.args[2:])] = node.args[1]
             elif node.regions:
                 node = renamed(node, {}, tuple(self.block(region, known) for region in node.regions))
             nodes.append(node)
         return Block(block.params, nodes, tuple(self.env.get(r, r) for r in block.results), block.name, block.notes)
 
+    def element(self, array: Arg, index: tuple[Arg, ...]) -> tuple:
+        """What is the same for two accesses to one element."""
+        return (array, *map(self.place, index))
+
+    def place(self, index: Arg) -> frozenset:
+        if index not in self.places:
+            form = form_of(index, self.makers.get, lambda value: Form({self.env.get(value, value): 1}))
+            self.places[index] = frozenset(form.items())
+        return self.places[index]
+
     def over(self, node: Node, nodes: list[Node]) -> Node:
         """A store over one that nobody has read; that one goes."""
         before = next((n for n in reversed(nodes) if node.args[0] in n.outs), None)
-        if before is None or before.op is not store or before.args[2:] != node.args[2:]:
+        if before is None or before.op is not store:
+            return node
+        if self.element(node.out, before.args[2:]) != self.element(node.out, node.args[2:]):
             return node
         if self.uses[before.out] > 1:
             return node

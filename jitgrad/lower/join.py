@@ -5,30 +5,28 @@ numbers, and each reads and writes only its own element of what the other one wr
 has just computed is still in a register when the second asks for it (Kennedy & McKinley, Maximizing loop parallelism
 and improving data locality via loop fusion and distribution, 1993). `forward` takes it from there.
 
-Only loops without recurrences are joined: one that LLVM can't vectorise would keep it from vectorising the other.
+Loops that run over the same numbers but for one do so once their ends are peeled off (`ends`), and what an iteration
+finds where the one before it has been waits in a number (`waits`). Other recurrences aren't joined: a loop that LLVM
+can't vectorise would keep it from vectorising the other.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from functools import partial
-from itertools import combinations_with_replacement
+from dataclasses import replace
 
-from jitgrad.ir.graph import Arg, Block, Node, Value, lengths, used
-from jitgrad.lower.buffers import Buffers
+from jitgrad.ir.graph import Arg, Block, Node, lengths, used
+from jitgrad.lower.ends import is_short, without_first, without_last
 from jitgrad.lower.forward import forwarded
-from jitgrad.ops.affine import Form, constant, form_of, possible, trips_of
-from jitgrad.ops.flow import for_, if_
+from jitgrad.lower.loops import Loop
+from jitgrad.lower.waits import Waiting
+from jitgrad.ops.affine import ONE, Form
+from jitgrad.ops.control import check
+from jitgrad.ops.flow import PARALLEL, for_
 from jitgrad.ops.memory import empty, load, store
-from jitgrad.ops.sums import Sums
-from jitgrad.passes.rename import renamed, renamed_inside
+from jitgrad.passes.rename import renamed, renamed_inside, renamed_throughout
 
 LARGEST = 300  # nodes in a joined loop: beyond that, registers and compile time suffer
-
-_REDUCE = frozenset(("product_step", "maximum", "minimum", "logical_and", "logical_or"))
-INDEX, OTHER = "index", "other"  # what stands for the number of an iteration, and for that of another one
 FAR = 12  # nodes back that a partner is looked for
-MOST = 8  # places in a buffer that are told apart
 
 
 def joined(block: Block) -> Block:
@@ -38,56 +36,79 @@ def joined(block: Block) -> Block:
     return forwarded(block)
 
 
-@dataclass(eq=False, slots=True)
-class _Loop:
-    """A loop that may be joined with another.
-
-    Attributes:
-        node: the loop.
-        places: of each buffer that it touches the places at which it does.
-        written: the buffers that it writes to.
-        inside: the values that are made in it.
-        trips: how many iterations it has.
-    """
-
-    node: Node
-    trips: Form
-    places: dict[Arg, list[tuple[Form, ...]]] = field(default_factory=dict)
-    written: set[Arg] = field(default_factory=set)
-    inside: set[Value] = field(default_factory=set)
-
-
-class _Joiner:
-    def __init__(self, block: Block):
-        self.buffers = Buffers(block)
-        self.makers = {out: node for node in block.walk() for out in node.outs}
-
+class _Joiner(Waiting):
     def block(self, block: Block) -> Block:
         nodes: list[Node] = []
-        for node in block.nodes:
-            nodes.append(node)
-            while nodes[-1].op is for_ and self.joined_with_earlier(nodes):
-                pass
-        nodes = [renamed(n, {}, tuple(self.block(r) for r in n.regions)) if n.regions else n for n in nodes]
+        with self.bounds.forgetting():
+            for node in block.nodes:
+                nodes.append(node)
+                self.learn(node)
+                while nodes[-1].op is for_ and (self.joined_with_earlier(nodes) or self.joined_but_for_ends(nodes)):
+                    pass
+        for k, node in enumerate(nodes):
+            self.learn(node)
+            if node.regions:
+                nodes[k] = renamed(node, {}, tuple(self.region(node, region) for region in node.regions))
         return Block(block.params, nodes, block.results, block.name, block.notes)
+
+    def region(self, node: Node, region: Block) -> Block:
+        with self.bounds.inside(node, region):
+            return self.block(region)
+
+    def learn(self, node: Node) -> None:
+        """What a check has made certain for what comes after it."""
+        if node.op is check:
+            self.bounds.learn(node.args[0])
 
     def joined_with_earlier(self, nodes: list[Node]) -> bool:
         """Join the last of the nodes with the last loop over the same numbers; what stands between moves aside."""
         place = self.partner(nodes)
+        found = None if place is None else self.pair(nodes[place], nodes[place + 1 : -1], nodes[-1])
+        if found is None:
+            return False
+        nodes[place:] = found
+        return True
+
+    def joined_but_for_ends(self, nodes: list[Node]) -> bool:
+        """Join the last of the nodes with the last loop that has an iteration more or less, which is done apart."""
+        place, more = self.partner_but_for_ends(nodes) or (None, 0)
         if place is None:
             return False
-        first, second = (self.loop(n) for n in (nodes[place], nodes[-1]))
-        if first is None or second is None or len(first.inside) + len(second.inside) > LARGEST:
+        first, between, second = nodes[place], nodes[place + 1 : -1], nodes[-1]
+        longer, count = (second, first.args[0]) if more > 0 else (first, second.args[0])
+        if not is_short(longer) or not self.meet(first, second):
             return False
-        aside = self.aside(nodes[place + 1 : -1], first, second)
-        if aside is None or not self.are_apart(first, second):
+        head, rest = self.noted(*without_first(longer, count))
+        if more < 0:
+            found = self.pair(rest, between, second)
+            found = found and [*head, *found]
+        else:
+            found = self.pair(first, between, rest, head)
+            if found is None and (ends := without_last(longer, count)) is not None:
+                tail, rest = self.noted(*reversed(ends))
+                found = self.pair(first, between, rest)
+                found = found and [*found, *tail]
+        if found is None:
             return False
-        both = self.merged(first.node, second.node)
-        if both is None:
-            return False
-        before, after = aside
-        nodes[place:] = [*before, both, *after]
+        nodes[place:] = found
         return True
+
+    def pair(self, first: Node, between: list[Node], second: Node, head: list[Node] = ()) -> list[Node] | None:
+        """Two loops over the same numbers as one, with what stands between aside; `head`, the first iteration of what
+        the second was, comes before both."""
+        a, b = self.loop(first), self.loop(second)
+        if a is None or b is None or len(a.inside) + len(b.inside) > LARGEST:
+            return None
+        a, kept = self.keeping(a, b.written)
+        head, first, second = self.moved(head, a, second)
+        a, b = replace(a, node=first), self.loop(second)
+        b, init = self.handed_on(a, b)
+        aside = self.aside([self.unhindered(node, a) for node in (*between, *head, *init)], a, b)
+        if aside is None or not self.are_apart(a, b):
+            return None
+        both = self.merged(a.node, b.node)
+        before, after = aside
+        return None if both is None else [*kept, *before, both, *after]
 
     def partner(self, nodes: list[Node]) -> int | None:
         """The place of the last loop over the same numbers as the last node, with no check between."""
@@ -98,7 +119,60 @@ class _Joiner:
                 return k
         return None
 
-    def aside(self, between: list[Node], first: _Loop, second: _Loop) -> tuple[list[Node], list[Node]] | None:
+    def partner_but_for_ends(self, nodes: list[Node]) -> tuple[int, int] | None:
+        """The place of the last loop before the last node, and how many iterations more that has: one or -1."""
+        for k in range(len(nodes) - 2, max(-1, len(nodes) - FAR), -1):
+            if nodes[k].op.effect:
+                return None
+            if nodes[k].op is for_:
+                if nodes[k].attrs.get(PARALLEL) or nodes[-1].attrs.get(PARALLEL):
+                    return None
+                first, second = self.trips(nodes[k]), self.trips(nodes[-1])
+                more = (second - first).get(ONE, 0) if (second - first).keys() == {ONE} else 0
+                shorter = first if more > 0 else second
+                return (k, more) if abs(more) == 1 and self.bounds.is_certain(shorter) else None
+        return None
+
+    def trips(self, loop: Node) -> Form:
+        """How many iterations a loop has; of max(n, 0), n where it is certain."""
+        count = self.bounds.form(self.bounds.unclamped(loop.args[0]))
+        return count if self.bounds.is_certain(count) else self.bounds.form(loop.args[0])
+
+    def moved(self, head: list[Node], first: Loop, second: Node) -> tuple[list[Node], Node, Node]:
+        """Nodes between two loops so that they come before both, as far as they touch no element that the first writes;
+        with the loops."""
+        outs, inits = first.node.outs, list(first.node.args[1:])
+        late: dict[Arg, int] = {out: k for k, out in enumerate(outs) if out.type.shape}
+        latest: dict[Arg, Arg] = {}  # what the first is to read, and
+        env: dict[Arg, Arg] = {}  # the second
+        nodes: list[Node] = []
+        for node in head:
+            if node.op in (load, store) and self.is_clear(node, first):
+                slot = late.get(node.args[0])
+                if slot is not None:
+                    node = renamed(node, {node.args[0]: inits[slot]})
+                if node.op is store and slot is None:
+                    latest |= {
+                        old: node.out for old in (*(k for k, v in latest.items() if v is node.args[0]), node.args[0])
+                    }
+                elif node.op is store:
+                    inits[slot] = node.out
+                    late[node.out] = slot
+                    env[node.out] = outs[slot]
+            nodes.append(node)
+        loop = first.node
+        loop = Node(for_, (loop.args[0], *inits), outs, loop.attrs, loop.regions, loop.loc)
+        if latest:
+            _, loop = self.noted([], renamed_throughout(loop, latest))
+        return nodes, loop, renamed_throughout(second, env) if env else second
+
+    def unhindered(self, node: Node, loop: Loop) -> Node:
+        """A load from an array after a loop that hasn't written that element, as one from what it was before."""
+        if node.op is not load or node.args[0] not in loop.node.outs or not self.is_clear(node, loop):
+            return node
+        return renamed(node, dict(zip(loop.node.outs, loop.node.args[1:], strict=True)))
+
+    def aside(self, between: list[Node], first: Loop, second: Loop) -> tuple[list[Node], list[Node]] | None:
         """What stands between two loops, to be done before both, or after them if it depends on the first.
 
         None if it may not move: if the second needs what is done after it, or they meet in memory.
@@ -115,91 +189,13 @@ class _Joiner:
                 after.append(node)
         for loop, moved in ((first, before), (second, after)):
             for node in moved:
-                met = self.met(node)
-                if met is None or not (loop.written.isdisjoint(met[0]) and met[1].isdisjoint(loop.places)):
+                if not self.keeps_clear(node, loop):
                     return None
         for node in before:  # they keep their order, but pass those that stay behind
             if node.op is not empty and any(o.type.shape for o in node.outs) and not self.pass_by(node, after):
                 return None
         made = {o for node in after for o in node.outs} | {o for o in first.node.outs if not o.type.shape}
         return None if any(v in made for v in used(second.node)) else (before, after)
-
-    def pass_by(self, node: Node, others: list[Node]) -> bool:
-        """Whether a node may change places with others, as far as memory goes."""
-        read, written = self.met(node)
-        return all(written.isdisjoint(r) and w.isdisjoint(read) for r, w in map(self.met, others))
-
-    def met(self, node: Node) -> tuple[set[Arg], set[Arg]] | None:
-        """The buffers that a node reads or writes, and those that it writes; None if that isn't all that it does."""
-        touched: set[Arg] = set()
-        written: set[Arg] = set()
-        for inner in Block((), [node], ()).walk():
-            if inner.op.effect or (inner.regions and inner.op not in (for_, if_)):
-                return None
-            if inner.op in (load, store):
-                touched.add(self.buffers.of(inner.args[0]))
-                if inner.op is store:
-                    written.add(self.buffers.of(inner.args[0]))
-            elif not inner.regions and inner.op is not empty and any(a.type.shape for a in (*inner.args, *inner.outs)):
-                return None
-        return touched, written
-
-    def are_apart(self, first: _Loop, second: _Loop) -> bool:
-        """Whether an iteration of either touches no more of what the other writes than its own part."""
-        for buffer in (first.written | second.written) & first.places.keys() & second.places.keys():
-            if not _are_own([first, second], buffer):
-                return False
-        for reader, writer in ((first, second), (second, first)):
-            others = [v for v in used(reader.node) if self.buffers.of(v) in writer.written]
-            if not set(others) <= {*first.node.args, *first.node.outs, *second.node.args, *reader.inside}:
-                return False
-        return True
-
-    def loop(self, node: Node) -> _Loop | None:
-        """A loop, if its iterations are independent but for sums."""
-        (body,) = node.regions
-        found = _Loop(node, trips_of(node.args[0], self.makers.get, lambda value: Form({value: 1})))
-        carried = [k for k, param in enumerate(body.params[1:]) if not param.type.shape]
-        if carried and not all(map(partial(self.is_reduction, body, Sums(body)), carried)):
-            return None
-        found.inside.update(body.params)
-        if not self.touch(body, {body.params[0]: INDEX}, found):
-            return None
-        for buffer in found.written:
-            if not _are_own([found], buffer):
-                return None
-        return found
-
-    def is_reduction(self, body: Block, sums: Sums, k: int) -> bool:
-        """Whether a loop only takes the sum, or the product, or an extremum of something, in the k-th number."""
-        param, last = body.params[1 + k], self.makers.get(body.results[k])
-        if sums.end_of(param, body) == k:
-            return True
-        once = sum(a is param for node in body.walk() for a in node.args) == 1
-        return once and last is not None and last.op.name in _REDUCE and last.args[0] is param
-
-    def touch(self, block: Block, index: dict[Value, str], found: _Loop) -> bool:
-        """Note what the nodes of a block touch; False if there is one among them that can't be joined."""
-        for node in block.nodes:
-            found.inside.update(node.outs)
-            if node.op.effect or (node.regions and node.op not in (for_, if_)):
-                return False
-            if node.op in (load, store):
-                place = tuple(self.form(a, index) for a in node.args[1 if node.op is load else 2 :])
-                buffer = self.buffers.of(node.args[0])
-                found.places.setdefault(buffer, []).append(place)
-                if node.op is store:
-                    found.written.add(buffer)
-            elif not node.regions and any(a.type.shape for a in (*node.args, *node.outs)):
-                return False
-            for region in node.regions:
-                found.inside.update(region.params)
-                if not self.touch(region, index, found):
-                    return False
-        return True
-
-    def form(self, arg: Arg, index: dict[Value, str]) -> Form:
-        return form_of(arg, self.makers.get, lambda value: Form({index.get(value, value): 1}))
 
     def merged(self, first: Node, second: Node) -> Node | None:
         """The second done within the first, iteration by iteration."""
@@ -234,28 +230,3 @@ class _Joiner:
         both = Node(for_, tuple(inits), tuple(outs), first.attrs, (region,), first.loc)
         self.makers.update((out, inner) for inner in (both, *region.walk()) for out in inner.outs)
         return both
-
-
-def _are_own(loops: list[_Loop], buffer: Arg) -> bool:
-    """Whether no two iterations are at the same place of a buffer."""
-    places = {tuple(frozenset(form.items()) for form in place) for loop in loops for place in loop.places[buffer]}
-    inside = {v for loop in loops for v in loop.inside}
-    if len({len(place) for place in places}) != 1 or len(places) > MOST:  # views of it in several shapes, or too many
-        return False
-    forms = [tuple(map(Form, place)) for place in places]
-    pairs = combinations_with_replacement(forms, 2)
-    return all(any(_differ(x, y, loops[0].trips, inside) for x, y in zip(a, b, strict=True)) for a, b in pairs)
-
-
-def _differ(a: Form, b: Form, trips: Form, inside: set[Value]) -> bool:
-    """Whether two numbers on an axis are two in any two iterations."""
-    if not (inside.isdisjoint(a) and inside.isdisjoint(b)):
-        return False
-    if a == b:
-        return bool(a.get(INDEX))
-    b = Form((OTHER if symbol == INDEX else symbol, c) for symbol, c in b.items())
-    ahead = Form({OTHER: 1, INDEX: -1}) - constant(1)
-    last = trips - constant(1)
-    within = [Form({INDEX: 1}), Form({OTHER: 1}), last - Form({INDEX: 1}), last - Form({OTHER: 1})]
-    behind = Form({OTHER: -1, INDEX: 1}) - constant(1)
-    return not any(possible([order, *within], [a - b]) for order in (ahead, behind))

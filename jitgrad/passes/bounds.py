@@ -173,13 +173,19 @@ class Bounds:
     @contextmanager
     def inside(self, node: Node, region: Block) -> Iterator[None]:
         """In a region its condition holds, and there is an iteration. What is learnt there is forgotten afterwards."""
+        with self.forgetting():
+            if node.op is if_:
+                self.learn(node.args[0], region is node.regions[0])
+            elif node.op is for_:
+                self._add(self.form(self.unclamped(node.args[0])) - constant(1))
+            elif node.op is while_ and region is not node.regions[0]:
+                self.learn(node.regions[0].results[0])
+            yield
+
+    @contextmanager
+    def forgetting(self) -> Iterator[None]:
+        """What is learnt here is forgotten afterwards."""
         before, version = list(self._facts), self.version
-        if node.op is if_:
-            self.learn(node.args[0], region is node.regions[0])
-        elif node.op is for_:
-            self._add(self.form(self.unclamped(node.args[0])) - constant(1))
-        elif node.op is while_ and region is not node.regions[0]:
-            self.learn(node.regions[0].results[0])
         yield
         self._facts, self.version = before, version
 
