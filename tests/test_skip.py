@@ -74,6 +74,15 @@ def gathered(x, order):
     return most
 
 
+def positive(x):
+    """Whether something is added has nothing to do with the sum so far."""
+    total = 0.0
+    for i in range(x.size):
+        if x[i] > 0:
+            total += x[i]
+    return total
+
+
 def dear(x):
     """The condition is too much to do twice."""
     most = 0.0
@@ -110,7 +119,7 @@ def test_the_same_choices(name, n):
         levels_agree(function, (0,), tuple(numbers(kind, n) for _ in range(arity)), rtol=0)
 
 
-@pytest.mark.parametrize("function", [summed, every_other, gathered, dear])
+@pytest.mark.parametrize("function", [summed, every_other, gathered, positive, dear])
 def test_what_stays(function):
     args = (np.ones(9), np.arange(9)) if function is gathered else (np.ones(9),)
     assert not is_skipping(function, *args)

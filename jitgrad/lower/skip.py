@@ -112,7 +112,8 @@ def _choice(loop: Node) -> _Choice | None:
         kept = dict(zip(chosen.outs, other.results, strict=True))
         if not other.nodes and all(kept.get(r, r) is p for r, p in zip(body.results, params, strict=True)):
             nodes = _made_by(chosen.args[0], body)
-            return None if nodes is None else _Choice(chosen.args[0], outcome, nodes)
+            compared = any(a in params for node in nodes or () for a in node.args)  # else it may be chosen often
+            return _Choice(chosen.args[0], outcome, nodes) if compared else None
     return None
 
 
