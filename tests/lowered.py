@@ -69,6 +69,7 @@ STEPS = {
     "maximum": np.maximum,
     "minimum": np.minimum,
     "select": lambda condition, a, b: a if condition else b,
+    "in_range": lambda i, n: -n <= i < n,
     "stack_address": lambda: 0,
     "thread_count": lambda: 3,
     "writable": lambda x: x,

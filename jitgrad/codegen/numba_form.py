@@ -62,7 +62,7 @@ IMPORTED = (
     | WAITED_FOR
     | set(RUNTIME)
     | GAMMA
-    | {"apart", "select", "stack_address", "truncated", "writable", "interrupted", "Interrupted"}
+    | {"apart", "select", "in_range", "stack_address", "truncated", "writable", "interrupted", "Interrupted"}
     | {"prange", "thread_count", "clear", "copy_into"}
 )
 _NARROW = frozenset(np.dtype(t) for t in ("i1", "i2", "i4", "u1", "u2", "u4", "u8"))
@@ -267,6 +267,10 @@ class NumbaWriter(RegionWriter):
         name = f"called_{function}"
         self.imports.add(f"from jitgrad.runtime.vecmath.called import {name}")
         return call(name, *args)
+
+    def _in_range(self, node, args):
+        self.imports.add("from jitgrad.runtime.scalars import in_range")
+        return call("in_range", *args)
 
     def _stack_address(self, node, args):
         self.imports.add("from jitgrad.runtime.scalars import stack_address")

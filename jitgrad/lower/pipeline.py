@@ -13,6 +13,7 @@ from jitgrad.lower.known import handed_on
 from jitgrad.lower.lanes import from_library
 from jitgrad.lower.live import of_live_directions
 from jitgrad.lower.overwritten import without_overwritten
+from jitgrad.lower.ranges import compared_once
 from jitgrad.lower.rows import in_rows
 from jitgrad.lower.series import series_first
 from jitgrad.lower.skip import skipping
@@ -31,6 +32,7 @@ STEPS: list[tuple[Callable[[Block], Block], str]] = [
     (allocated_once, "scratch of an iteration is allocated in front of the loop"),
     (series_first, "geometric series that a loop keeps are computed before it, four terms at a time"),
     (skipping, "stretches of a loop in which nothing is chosen are skipped"),
+    (compared_once, "an index is compared once to be found in range"),
     (from_library, "where there are no lanes, elementary functions come from the C library"),
     (in_any_order, "what is added to the sums that loops carry is a step of a reduction"),
 ]

@@ -42,6 +42,9 @@ waited_for = Op("waited_for", lambda args, function: Type(args[0].type.dtype))
 # called(*args, function=): an elementary function of our own, called where others are inlined.
 called = Op("called", lambda args, function: Type(args[0].type.dtype))
 
+# in_range(i, n): whether -n <= i < n, of a length n.
+in_range = Op("in_range", lambda args: Type(BOOL))
+
 # stack_address(): where the stack of the running function is.
 stack_address = Op("stack_address", lambda args: Type(INT64))
 

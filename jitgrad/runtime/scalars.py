@@ -115,6 +115,22 @@ def select(typingctx, condition, a, b):
 
 
 @intrinsic
+def in_range(typingctx, i, n):
+    """`-n <= i < n`, of a length: what becomes of an index is what LLVM finds in the `select` for its access."""
+    i, n = types.unliteral(i), types.unliteral(n)
+    if i != n or not isinstance(i, types.Integer):
+        return None
+
+    def codegen(context, builder, signature, args):
+        index, length = args
+        from_end = builder.icmp_signed("<", index, index.type(0))
+        place = builder.select(from_end, builder.add(index, length), index)
+        return builder.icmp_unsigned("<", place, length)
+
+    return types.boolean(i, n), codegen
+
+
+@intrinsic
 def stack_address(typingctx):
     """Where the stack of the running function is, as a number."""
 
