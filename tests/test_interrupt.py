@@ -8,6 +8,8 @@ PROGRAM = textwrap.dedent("""
     import os, signal, threading, time
     from jitgrad import jit
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what started the tests may have it ignored
+
     @jit
     def endless(x):
         while x > 0.0:
