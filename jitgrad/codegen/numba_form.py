@@ -28,6 +28,7 @@ from jitgrad.codegen.whole import known_lengths, whole
 from jitgrad.ir.function import Function
 from jitgrad.ir.graph import Arg, Block, Const, Node, Value
 from jitgrad.ops.control import error_class, text_of
+from jitgrad.ops.elementary import ELEMENTARY
 from jitgrad.ops.flow import PARALLEL
 
 # What says its numbers itself; compiled code puts no text together.
@@ -44,12 +45,6 @@ SCALARS = {
 _OF_TRUTHS = {"add": "_0 or _1", "multiply": "_0 and _1"}
 # Functions of the runtime, where Numba's own are slower or not NumPy's.
 RUNTIME = ("maximum", "minimum", "sum_step", "serial_step", "product_step")
-# Elementary functions of our own, which LLVM vectorises in the loop.
-VECTORISED = frozenset((
-    "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "tanh", "sinh", "cosh", "sin", "cos", "tan",
-    "arctan", "arcsin", "arccos", "arcsinh", "arccosh", "arctanh", "arctan2", "hypot", "logaddexp", "logaddexp2",
-    "cbrt", "power", "erf", "erfc",
-))  # fmt: skip
 # And for single numbers that the next iteration of a loop waits for.
 WAITED_FOR = frozenset(("tanh_waited_for", "sin_waited_for", "cos_waited_for"))
 GAMMA = frozenset(("lgamma", "digamma", "zeta"))
@@ -57,8 +52,8 @@ GAMMA = frozenset(("lgamma", "digamma", "zeta"))
 ASK_LONG, ASK_SHORT = 2**4 - 1, 2**20 - 1
 # All that a module may import of the runtime, which no variable and no function of the user's is called.
 IMPORTED = (
-    VECTORISED
-    | {f"called_{name}" for name in VECTORISED}
+    ELEMENTARY
+    | {f"called_{name}" for name in ELEMENTARY}
     | WAITED_FOR
     | set(RUNTIME)
     | GAMMA
@@ -221,7 +216,7 @@ class NumbaWriter(RegionWriter):
         special = getattr(self, f"_{name}", None)
         if special is not None:
             return special(node, args, **attrs)
-        if name in VECTORISED and node.out.type.dtype.kind == "f":
+        if name in ELEMENTARY and node.out.type.dtype.kind == "f":
             self.imports.add(f"from jitgrad.runtime.vecmath import {name}")
             value = call(name, *args)
         elif name in RUNTIME and (node.out.type.dtype.kind == "f" or name in ("maximum", "minimum")):

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from jitgrad.ir.graph import Block, Node
 from jitgrad.ir.op import Op
 from jitgrad.lower.sums import waits
+from jitgrad.ops.elementary import ELEMENTARY
 from jitgrad.ops.flow import call_, for_, while_
 from jitgrad.ops.memory import called, library, waited_for
 from jitgrad.ops.sums import Sums
@@ -21,22 +22,19 @@ from jitgrad.ops.sums import Sums
 FASTER = frozenset(("exp", "exp2", "log", "log2", "power"))
 WAITED_FOR = frozenset(("tanh", "sin", "cos"))
 INLINED = 16  # as many are, of all functions together
-_ELEMENTARY = frozenset((
-    "expm1", "log10", "log1p", "tanh", "sinh", "cosh", "sin", "cos", "tan", "arctan", "arcsin", "arccos", "arcsinh",
-    "arccosh", "arctanh", "arctan2", "hypot", "logaddexp", "logaddexp2", "cbrt", "erf", "erfc",
-))  # fmt: skip
+_OTHERS = ELEMENTARY - FASTER
 
 
 def from_library(block: Block) -> Block:
     """The lowered block with functions for single numbers where they are faster, and calls where they are many."""
     alone = dict(_without_lanes(block))
-    many = sum(node.op.name in _ELEMENTARY for node in alone) > INLINED
+    many = sum(node.op.name in _OTHERS for node in alone) > INLINED
     instead: dict[Node, Op] = {}
     for node, waiting in alone.items():
         name = node.op.name
         if name in FASTER:
             instead[node] = library
-        elif many and name in _ELEMENTARY:
+        elif many and name in _OTHERS:
             instead[node] = called
         elif waiting and name in WAITED_FOR:
             instead[node] = waited_for
