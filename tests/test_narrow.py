@@ -71,6 +71,27 @@ def test_truths_of_numbers_are_counted():
 
     assert jit(f)(2.0) == f(2.0) == 4.0
     assert grad(f)(2.0) == 2.0
+    single = jit(lambda x, y: y * ((x > 0) + (x > 1)))(2.0, np.ones(3, np.float32))
+    assert single.dtype == np.float32
+    np.testing.assert_array_equal(single, 2)
+
+
+def carried(x, n):
+    c = x > 0
+    for i in range(n):
+        c = x > i
+    return x * (c + c)
+
+
+def negated(x, n):
+    y = np.full(n, x)
+    return x * ((not y[0] > 0) + (not y[1] > 0))
+
+
+@pytest.mark.parametrize("function", [carried, negated, lambda x, b: x * (b + b)])
+def test_truths_of_either_kind_are_refused(function):
+    with pytest.raises(UnsupportedError, match="truths that may be Python's or NumPy's"):
+        jit(function)(-2.0, np.True_ if function not in (carried, negated) else 3)
 
 
 def test_differences_and_products_of_truths():

@@ -3,6 +3,6 @@
 Importing the package fills the tables in `registry`.
 """
 
-from jitgrad.ops import create, elementwise, index, integers, join, linalg, reduce, shape, special
+from jitgrad.ops import create, elementwise, index, integers, join, linalg, reduce, shape, special, truths
 
-__all__ = ["create", "elementwise", "index", "integers", "join", "linalg", "reduce", "shape", "special"]
+__all__ = ["create", "elementwise", "index", "integers", "join", "linalg", "reduce", "shape", "special", "truths"]

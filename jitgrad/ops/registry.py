@@ -14,6 +14,7 @@ FUNCTIONS: dict[object, Callable] = {}
 METHODS: dict[str, Callable] = {}
 SPECIAL: dict[str, Callable] = {}  # functions of scipy.special, by name
 DEMANDS: dict[object, Callable] = {}  # what an operator makes sure of before it is applied
+TAKES: dict[object, Callable] = {}  # what it takes for its operands
 
 
 def numpy_function(*names: Callable | None, method: str | None = None) -> Callable:

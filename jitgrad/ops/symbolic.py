@@ -15,9 +15,9 @@ import numpy as np
 from jitgrad.errors import LeakedValueError, TraceError, UnsupportedError
 from jitgrad.ir.graph import UNKNOWN, Arg, Const, Loc, Node, Value
 from jitgrad.ir.op import Op
-from jitgrad.ir.types import BOOL, INT64, Type
+from jitgrad.ir.types import INT64, Type
 from jitgrad.ops.arraylike import ArrayLike
-from jitgrad.ops.registry import DEMANDS, METHODS
+from jitgrad.ops.registry import DEMANDS, METHODS, TAKES
 
 _state = threading.local()
 
@@ -275,20 +275,13 @@ class Expr(ArrayLike):
     def _operate(self, ufunc, *args):
         if ufunc in DEMANDS and current().checking and all(map(_is_data, args)):
             DEMANDS[ufunc](*args)
-        if ufunc in (np.add, np.multiply) and all(map(self._is_python_truth, args)):
-            args = (np.add(args[0], 0), *args[1:])  # True + True is 2 in Python, and True in NumPy
+        if ufunc in TAKES:
+            args = TAKES[ufunc](*args)
         result = super()._operate(ufunc, *args)
         if isinstance(result, Expr) and all(as_arg(a).type.weak for a in args):
             kind = result.dtype.kind
             result.value.type = Type(result.dtype, (), weak=kind in "if")
         return result
-
-    def _is_python_truth(self, x: object) -> bool:
-        """Whether something is what Python makes of comparing its own numbers."""
-        if not isinstance(x, Expr):
-            return isinstance(x, bool)
-        maker = current().maker(x) if x.dtype == BOOL else None
-        return maker is not None and all(a.type.weak or self._is_python_truth(as_expr(a)) for a in maker.args)
 
     def _unsupported(self, name: str):
         raise UnsupportedError(
