@@ -103,7 +103,21 @@ def rows(x, steps):
     return b, a
 
 
-FUNCTIONS = [stages, last_one_apart, ahead, two_behind, written_behind, perhaps_empty, same_element, rows]
+def read_before_the_head(x, steps):
+    """What stands between reads the element that the first iteration of the second overwrites."""
+    n = x.size
+    a = x * steps
+    for i in range(n - 1):
+        a[i + 1] = x[i] * x[i]
+    s = a[0]
+    for i in range(n):
+        a[i] = a[i] * 2.0 + x[i]
+    return a * s
+
+
+FUNCTIONS = [
+    stages, last_one_apart, ahead, two_behind, written_behind, perhaps_empty, same_element, rows, read_before_the_head,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("n", [1, 2, 7])

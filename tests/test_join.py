@@ -97,9 +97,34 @@ def something_that_is_written(x, y):
     return c, np.sum(a)
 
 
+def evens_and_odds(x, y):
+    """What stands between goes after both, and finds the even elements where the second has left them."""
+    n = x.size
+    a = np.zeros(2 * n + 1)
+    for i in range(n):
+        a[2 * i] = x[i] * x[i]
+    c = a[0] * 3.0
+    for i in range(n):
+        a[2 * i + 1] = np.sin(y[i])
+    return a, c
+
+
+def stored_between(x, y):
+    """What stands between may not go before the first, which reads the array, though not that element."""
+    n = x.size
+    b = np.zeros(n + 2) + x[0]
+    s = t = 0.0
+    for i in range(n):
+        s += b[i + 1] * x[i]
+    b[0] = 5.0 * x[0]
+    for i in range(n):
+        t += b[i] * y[i] * x[i]
+    return s * t, b[0]
+
+
 FUNCTIONS = [
     several_results, through_memory, shifted, backwards, totals, in_place, matrices, loops_of_the_user,
-    with_something_between, something_that_is_written,
+    with_something_between, something_that_is_written, evens_and_odds, stored_between,
 ]  # fmt: skip
 
 

@@ -100,14 +100,17 @@ class _Joiner(Waiting):
         if a is None or b is None or len(a.inside) + len(b.inside) > LARGEST:
             return None
         a, kept = self.keeping(a, b.written)
+        between = [self.unhindered(node, a) for node in between]  # what they find the head hasn't written yet
         head, first, second = self.moved(head, a, second)
         a, b = replace(a, node=first), self.loop(second)
         b, init = self.handed_on(a, b)
-        aside = self.aside([self.unhindered(node, a) for node in (*between, *head, *init)], a, b)
+        aside = self.aside([*between, *(self.unhindered(node, a) for node in (*head, *init))], a, b)
         if aside is None or not self.are_apart(a, b):
             return None
         both = self.merged(a.node, b.node)
         before, after = aside
+        ends = {init: out for init, out in zip(b.node.args[1:], b.node.outs, strict=True) if out.type.shape}
+        after = [renamed_throughout(node, ends) for node in after]  # of what the second writes elsewhere
         return None if both is None else [*kept, *before, both, *after]
 
     def partner(self, nodes: list[Node]) -> int | None:
@@ -191,7 +194,10 @@ class _Joiner(Waiting):
             for node in moved:
                 if not self.keeps_clear(node, loop):
                     return None
+        seen = set(used(first.node))
         for node in before:  # they keep their order, but pass those that stay behind
+            if node.op is store and node.args[0] in seen:  # the first would read what is no more
+                return None
             if node.op is not empty and any(o.type.shape for o in node.outs) and not self.pass_by(node, after):
                 return None
         made = {o for node in after for o in node.outs} | {o for o in first.node.outs if not o.type.shape}
