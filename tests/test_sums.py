@@ -276,3 +276,19 @@ def test_single_numbers_get_functions_of_the_library():
         for function in (decay, softened):
             assert jit(function)(x.astype(dtype)) == pytest.approx(function(x), rel=10 * float(np.finfo(dtype).eps))
     check_grads(decay, (x,), order=1)
+
+
+def of_constants(x):
+    return (
+        x[0] * np.prod(np.full(x.size, 3.0)) + np.sum(np.ones(x.size)) + np.mean(np.full((x.size, 2), 0.5), axis=0)[1]
+    )
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_sums_of_numbers_that_are_known(count):
+    """Of one element there is no loop."""
+    x = np.full(count, 0.3)
+    value, slope = value_and_grad(of_constants)(x)
+    np.testing.assert_allclose(value, of_constants(x))
+    assert jit(of_constants)(x) == value
+    np.testing.assert_allclose(slope, [3.0**count, 0.0][:count])

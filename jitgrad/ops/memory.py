@@ -28,8 +28,9 @@ view = Op("view", lambda args: Type(args[0].type.dtype, length_args(args[1:])))
 call_into = Op("call_into", lambda args, function: same_type(args))
 
 # reassociable sums, and extrema that NaN passes through: what lets LLVM vectorise a reduction that is known to be one.
-sum_step = Op("sum_step", lambda args: Type(args[0].type.dtype))
-product_step = Op("product_step", lambda args: Type(args[0].type.dtype))
+# They compute where both are known, as the one element of a constant array is.
+sum_step = Op("sum_step", lambda args: Type(args[0].type.dtype), np.add)
+product_step = Op("product_step", lambda args: Type(args[0].type.dtype), np.multiply)
 # the step of a sum in a loop that doesn't vectorise: never fused with a product.
 serial_step = Op("serial_step", lambda args: Type(args[0].type.dtype))
 
