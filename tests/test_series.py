@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from lowered import function_of, levels_agree
 
-from jitgrad import grad
+from jitgrad import grad, jit
 from jitgrad.testing import check_grads
 
 
@@ -60,6 +60,26 @@ def in_fours(function, *args):
     return re.search(r"\b4 \* ", function_of(grad(function), *args)[1]) is not None
 
 
+def next_is_read(x, t):
+    """What the power becomes is read in the same iteration."""
+    kept, power, value = np.empty(x.size), 1.0, 0.0
+    for j in range(x.size):
+        kept[j] = power
+        power = power * t
+        value += x[j] * power
+    return value * np.sum(kept)
+
+
+def next_is_handed_on(x, t):
+    kept, power, last, value = np.empty(x.size), 1.0, 0.0, 0.0
+    for j in range(x.size):
+        kept[j] = power
+        power = power * t
+        last = power
+        value += x[j]
+    return value * np.sum(kept) * last
+
+
 @pytest.mark.parametrize("t", [0.7, -1.0, 0.0, -0.0, 1.0 / 3.0, 1e-90, -1e-76, 1e90, np.inf, np.nan])
 def test_terms(t):
     assert in_fours(polynomial, np.ones(5), t)
@@ -84,6 +104,15 @@ def test_the_same_numbers(function):
 def test_what_stays(function):
     assert not in_fours(function, np.ones(5), 0.5)
     levels_agree(function, (0, 1), (np.cos(np.arange(9)), 0.9))
+
+
+@pytest.mark.parametrize("function", [next_is_read, next_is_handed_on])
+def test_the_next_term_is_asked_for(function):
+    x = np.cos(np.arange(9))
+    run, text = function_of(jit(function), x, 0.5)
+    assert "4 * " not in text
+    np.testing.assert_allclose(run(x, 0.5), function(x, 0.5))
+    levels_agree(function, (0, 1), (x, 0.9))
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])

@@ -76,6 +76,8 @@ class _First(Replacer):
             return None
         if step not in body.nodes or step.op is not _MULTIPLY or step.args.count(term) != 1:
             return None
+        if self.uses[step.out] > 1:  # the loop that is left would need it
+            return None
         factor = step.args[1 - step.args.index(term)]
         inside = {*body.params, *(out for n in body.nodes for out in n.outs)}
         if factor in inside or factor.type.dtype != term.type.dtype:
