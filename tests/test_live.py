@@ -70,3 +70,45 @@ def test_no_more_directions_are_looked_at_than_there_are(n, m):
     with lowered():  # an index out of range raises
         found = run_arrays(engine, engine.flatten((y, 2 * y, w, m), {}), ())
     np.testing.assert_allclose(found, few_weights(2 * y, w, m))
+
+
+def beside(x, w):
+    """The second sum's value comes in the loop of the first one's tangent, if that one's value isn't asked for."""
+    first, second = np.zeros((2, x.size)), np.zeros((2, x.size))
+    for v in range(w.size):
+        first[0] += x * w[v]
+        second[0] += x * w[v]
+    return first, second
+
+
+def rooted(x, s):
+    """The tangent of a root is infinite at zero, and the elements of x are no tangents."""
+    out = np.zeros((2, x.size))
+    for v in range(s.size):
+        out[0] += x * np.sqrt(s[v])
+    return out
+
+
+def second_of_values(x, dx, w):
+    (_, value), (dot, _) = jvp(lambda x: beside(x, w), (x,), (dx,))
+    return dot, value
+
+
+def tangent_by_roots(x, ds, s):
+    return jvp(lambda s: rooted(x, s), (s,), (ds,))[1]
+
+
+@pytest.mark.parametrize(
+    ("function", "dots", "numbers"),
+    [(second_of_values, np.zeros(3), np.array([np.inf, 1.0])), (tangent_by_roots, np.ones(2), np.zeros(2))],
+)
+def test_zeros_that_are_no_tangents_count(function, dots, numbers):
+    """Zero times infinity is no number, but for tangents that are zero."""
+    engine = Jitted(function)
+    flat = engine.flatten((np.array([0.0, 2.0, 0.0]), dots, numbers), {})
+    wanted = run_arrays(engine, flat, ())
+    with lowered():
+        found = run_arrays(engine, flat, ())
+    lost = np.isnan(wanted) & ~np.isnan(found)
+    assert np.isnan(wanted).any()
+    assert not lost.any()

@@ -5,7 +5,8 @@ A loop over directions adds, for each point of a loop around it, what a few tang
 the same for all points, one look at them in front of the outer loop finds the directions that count: those of one
 finger, of a whole hand.
 
-A zero tangent times infinity then is zero, as it is where that is known while compiling.
+A zero tangent times infinity then is zero, as it is where that is known while compiling. Only tangents are: what the
+primal computes, or is given, isn't looked at.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ class _Live:
     def __init__(self, block: Block):
         self.buffers = Buffers(block)
         self.makers = {out: node for node in block.walk() for out in node.outs}
+        stores = [node for node in block.walk() if node.op is store and node.loc.role == "tangent"]
+        self.of_tangents = {self.buffers.of(node.out) for node in stores}
         self.ranges: dict[Node, tuple[Arg, Arg]] = {}  # of a loop over directions: the first, and how many
         self.outer: dict[Node, Value] = {}  # the index of the loop in front of which they are looked at
         self.points: dict[Node, Value] = {}  # the same, of the shortened loops
@@ -86,6 +89,8 @@ class _Live:
         """The tangents without which a loop over directions adds nothing to the arrays that it writes to."""
         (body,) = node.regions
         stores = [n for n in body.nodes if n.op is store]
+        if not all(n.loc.role == "tangent" for n in stores):  # a loop of the primal has been joined with this one
+            return None
         if not stores or any(n.op.effect for n in body.nodes) or not all(o.type.shape for o in node.outs):
             return None
         found: list[Value] = []
@@ -116,7 +121,8 @@ class _Live:
         if node is None:
             return False
         if node.op is load:
-            is_tangent = node.args[-1] is direction and self.buffers.of(node.args[0]) is not self.buffers.of(array)
+            buffer = self.buffers.of(node.args[0])
+            is_tangent = node.args[-1] is direction and buffer in self.of_tangents - {self.buffers.of(array)}
             if is_tangent and node.args[0] not in found:
                 found.append(node.args[0])
             return is_tangent
