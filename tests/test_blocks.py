@@ -109,3 +109,45 @@ def test_other_loops_stay(function):
     """Nothing to gain, or iterations that depend on one another."""
     source = grad(function, argnums=(1, 2)).source(*arguments(9, 3, 7), form="numba")
     assert "for block in" not in source
+
+
+def convolved(images, K):
+    """Which rows an iteration reads depends on an inner loop."""
+    total = 0.0
+    for n in range(images.shape[0] - K.shape[0] + 1):
+        for i in range(images.shape[1] - K.shape[1] + 1):
+            s = 0.0
+            for u in range(K.shape[0]):
+                for v in range(K.shape[1]):
+                    s += K[u, v] * images[n + u, i + v]
+            total += s * s
+    return total
+
+
+def test_parts_that_differ_in_inner_loops():
+    images, K = RNG.normal(size=(13, 7)), RNG.normal(size=(3, 2))
+    agree(grad(convolved, argnums=1), (images, K))
+    found, direction = grad(convolved, argnums=1)(images, K), RNG.normal(size=K.shape)
+    difference = (convolved(images, K + 1e-6 * direction) - convolved(images, K - 1e-6 * direction)) / 2e-6
+    np.testing.assert_allclose(np.sum(found * direction), difference, rtol=1e-6)
+
+
+def counted(K, W, images, batch):
+    total = 0.0
+    for n in range(batch):
+        for f in range(K.shape[0]):
+            for i in range(W.size):
+                s = W[i]
+                for u in range(K.shape[1]):
+                    s += K[f, u] * images[n, i + u]
+                total += s * s
+    return total
+
+
+@pytest.mark.parametrize(("filters", "side", "width"), [(0, 2, 3), (2, 0, 3), (2, 2, 0), (2, 2, 3)])
+def test_no_more_is_read_than_there_is(filters, side, width):
+    """If an inner loop has no iterations, nobody has checked that there are as many images."""
+    K, W = RNG.normal(size=(filters, side)), RNG.normal(size=width)
+    images = RNG.normal(size=(6 if 0 in (filters, side, width) else 9, 5))
+    assert "for block in" in grad(counted, argnums=(0, 1)).source(K, W, images, 9, form="numba")
+    agree(lambda K, W: grad(counted, argnums=(0, 1))(K, W, images, 9), (K, W))

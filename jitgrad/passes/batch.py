@@ -14,7 +14,7 @@ from jitgrad.ops.index import add_at, array_axes, getitem_, setitem
 from jitgrad.ops.join import concatenate_
 from jitgrad.ops.registry import UFUNCS
 from jitgrad.ops.rules import strong_multiply
-from jitgrad.ops.shape import array_, broadcast_to_, copy_, reshape_, transpose_
+from jitgrad.ops.shape import array_, broadcast_to_, copy_, greatest, least, reshape_, transpose_
 from jitgrad.ops.symbolic import as_arg, as_expr, building, current
 
 # What treats each element alike, besides NumPy's ufuncs; what treats each place on the other axes alike.
@@ -216,7 +216,8 @@ class Batch:
     def turned(self, x: Value, axis: int, start: Arg) -> tuple[object, Arg]:
         """A copy of an array with an axis moved to the end, and where in it the lanes begin.
 
-        If these are all that there are, the copy is of the whole array, else of their part.
+        If these are all that there are, the copy is of the whole array, else of their part. It is made in front of the
+        loops within, so both must be known there.
         """
         last = x.type.ndim - 1
         source = self.env.get(x, x)
@@ -226,7 +227,7 @@ class Batch:
         if (source, axis, part) not in self._turned:
             builder = current()
             while builder is not self.top:
-                if source in builder.made:
+                if source in builder.made or part in builder.made:
                     raise Refused
                 builder = builder.parent
             order = tuple(k for k in range(last + 1) if k != axis)
@@ -236,10 +237,14 @@ class Batch:
         return as_expr(self._turned[source, axis, part]), start if part is None else Const.of(0)
 
     def part(self, x: object, axis: int, start: Arg) -> object:
-        """The lanes' part of an axis, and all of the others."""
+        """The lanes' part of an axis, and all of the others.
+
+        No more than there is: if the loops within have no iterations, nobody has checked that all of it is there.
+        """
         pattern = tuple(("slice", 2 * k, 2 * k + 1, 1, None if k == axis else _WHOLE) for k in range(x.ndim))
         bounds = [(0, n) for n in x.shape]
-        bounds[axis] = (as_expr(start), as_expr(self.count))
+        there = greatest(as_expr(start), 0)
+        bounds[axis] = (there, greatest(least(as_expr(self.count), x.shape[axis] - there), 0))
         return getitem_(x, *(n for bound in bounds for n in bound), pattern=pattern)
 
     def gathered(self, x: object, node: Node, places: list[int], own: bool) -> object:
