@@ -217,7 +217,13 @@ def kept(w, x, y):
     return half * w, np.zeros_like(x), np.sum(half, axis=0)
 
 
-ARRAYS = [chain, stretched, normalised, standardised, of_columns]
+def square(w, x, y):
+    """What has a number for each row of some arrays lies along the rows of others."""
+    differences = (w[:, None] - w[None, :]) ** 2
+    return np.sum(np.exp(-w)) + np.sum(np.sin(differences * w) - w * differences.T) * x[0, 0] * y[0]
+
+
+ARRAYS = [chain, stretched, normalised, standardised, of_columns, square]
 
 
 @pytest.mark.parametrize("function", ARRAYS, ids=lambda f: f.__name__)

@@ -150,10 +150,10 @@ class _Rows:
 
     def operand(self, arg: Arg, ndim: int) -> object:
         """An operand in this row of what has so many axes."""
+        if arg.type.ndim < ndim:  # along each row; in an operation of fewer axes it may have rows itself
+            return as_expr(arg)
         if arg in self.env:
             return self.env[arg]
-        if arg.type.ndim < ndim:
-            return as_expr(arg)
         operands, pattern = _at(0 if arg.type.shape[0] == 1 else self.index, arg)
         return self.env.setdefault(arg, getitem_(as_expr(arg), *operands, pattern=pattern))
 
