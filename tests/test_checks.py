@@ -532,3 +532,34 @@ def test_an_index_must_be_an_integer():
         jit(lambda x, k: x[k])(X, 1.0)
     with pytest.raises((IndexError, TraceError)):
         jit(lambda x: x[0, 0])(X)
+
+
+# What checks read is there.
+
+
+def at_total(x, k):
+    return x[np.sum(k) - 8] * 2.0
+
+
+def at_greatest(x, k):
+    return x[np.argmax(k)] ** 2
+
+
+def as_far_as_greatest(x, k):
+    total = 0.0
+    for j in range(np.argmax(k)):
+        total += x[j] ** 2
+    return total
+
+
+@pytest.mark.parametrize("function", [at_total, at_greatest, as_far_as_greatest], ids=lambda f: f.__name__)
+def test_computed_of_an_array_whose_length_nothing_else_reads(function):
+    """The check moves in front with the sum over the array, and so does the array's length."""
+    x, k = np.arange(1.0, 7.0), np.array([1, 2, 5, 1])
+    assert jit(function)(x, k) == function(x, k)
+    np.testing.assert_allclose(grad(function)(x, k), _differences(lambda x: function(x, k), x), rtol=1e-6)
+
+
+def _differences(function, x):
+    steps = np.eye(x.size) * 1e-6
+    return [(function(x + h) - function(x - h)) / 2e-6 for h in steps]

@@ -9,7 +9,7 @@ from functools import reduce
 import numpy as np
 
 from jitgrad.ir.function import callee, has_effect
-from jitgrad.ir.graph import Arg, Block, Const, Node, Value, used
+from jitgrad.ir.graph import Arg, Block, Const, Node, Value, lengths, used
 from jitgrad.ops.control import check
 from jitgrad.ops.flow import for_
 from jitgrad.ops.shape import greatest, least
@@ -265,7 +265,7 @@ _SIDES = {"less": True, "less_equal": True, "greater": False, "greater_equal": F
 
 
 def checks_first(block: Block) -> Block:
-    """Move checks, and what they read, in front of everything else, in their order.
+    """Move checks, and what they read, lengths of arrays included, in front of everything else, in their order.
 
     An exception in compiled code leaks the arrays that are alive, so a check had better be done before any is made. The
     checks that depend on nothing but lengths thereby allocate nothing. Those in loops, branches and calls stay where
@@ -280,7 +280,9 @@ def checks_first(block: Block) -> Block:
             node = stack.pop()
             if node not in wanted:
                 wanted.add(node)
-                stack.extend(maker[v] for v in used(node) if v in maker)
+                read = set(used(node))
+                read.update(n for v in (*read, *node.outs) for n in lengths(v))
+                stack.extend(maker[v] for v in read if v in maker)
 
     for node in _movable(block):
         if _is_scalar(node, maker):
