@@ -423,3 +423,19 @@ def test_quotients_are_divided():
     x = np.ones(19)
     assert jit(f)(x) == 0.0
     assert np.array_equal(grad(f)(x), np.repeat([-1.0, 0.0, 1.0], [9, 1, 9]))
+
+
+def test_a_range_in_a_loop_up_to_what_an_earlier_loop_has_counted():
+    def f(x, k):
+        count = 0
+        for i in range(len(k)):
+            count += k[i]
+        total = 0.0
+        for i in range(len(k)):
+            for j in range(count):
+                total += x[j] ** 2 * i
+        return total
+
+    x, k = np.arange(6.0), np.array([1, 2, 1])
+    assert jit(f)(x, k) == f(x, k)
+    assert np.allclose(grad(f)(x, k), 6 * x * (x < 4))

@@ -146,7 +146,10 @@ class Builder:
         maker = self.maker(value)
         if maker is None:
             return value.name or "?"
-        place = next(k for k, node in enumerate(n for n in self.nodes if n.op is maker.op) if node is maker)
+        home = self
+        while maker not in home.nodes:
+            home = home.parent
+        place = [n for n in home.nodes if n.op is maker.op].index(maker)
         return f"{maker.op.name}#{place}"
 
     def maker(self, value: object) -> Node | None:
