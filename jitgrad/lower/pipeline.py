@@ -8,8 +8,8 @@ from jitgrad.ir.graph import Block
 from jitgrad.lower.allocations import allocated_once
 from jitgrad.lower.elements import as_numbers
 from jitgrad.lower.fills import filled_on_the_way
+from jitgrad.lower.handed_on import handed_on
 from jitgrad.lower.join import joined
-from jitgrad.lower.known import handed_on
 from jitgrad.lower.lanes import from_library
 from jitgrad.lower.live import of_live_directions
 from jitgrad.lower.overwritten import without_overwritten

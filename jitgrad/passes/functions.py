@@ -9,7 +9,7 @@ from jitgrad.ir.graph import Block, Node
 from jitgrad.passes.copies import make_copies
 from jitgrad.passes.parallel import shared_out
 from jitgrad.passes.pipeline import FINISH, SIMPLIFY, Passes, run
-from jitgrad.passes.rows import by_rows
+from jitgrad.passes.row_loops import by_rows
 
 _SIMPLE = "simplified"
 

@@ -95,7 +95,7 @@ class _Interchanger:
         regions = (Block((), [after], after.outs, "then"), Block((), copy.nodes, copy.results, "orelse"))
         with building(Builder()) as builder:
             builder.loc = node.loc
-            some = reduce(np.logical_and, (as_expr(n) > 0 for n in self.counts))
+            some = reduce(np.logical_and, (as_expr(self.env.get(n, n)) > 0 for n in self.counts))
         self.env.update(zip(node.outs, outs, strict=True))
         return [*builder.nodes, Node(if_, (as_arg(some),), outs, {}, regions, node.loc)]
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from jitgrad.ir import verify as checker
 from jitgrad.ir.graph import Block
 from jitgrad.passes.accumulate import accumulate
-from jitgrad.passes.blocks import short_sums_at_once
 from jitgrad.passes.checks import checks_before_loops, checks_first
 from jitgrad.passes.copies import make_copies
 from jitgrad.passes.cse import cse
@@ -20,6 +19,7 @@ from jitgrad.passes.invariants import invariants
 from jitgrad.passes.joined import join_calls
 from jitgrad.passes.once import checked_once
 from jitgrad.passes.orderless import count_up
+from jitgrad.passes.short_sums import short_sums_at_once
 from jitgrad.passes.simplify import simplify
 from jitgrad.passes.writes import direct_writes
 
